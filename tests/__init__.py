@@ -1,0 +1,1 @@
+"""The tests mirror the code, module by module; `journeys` tell whole stories."""
