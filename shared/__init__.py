@@ -1,0 +1,1 @@
+"""What every service stands on: few modules, each deep behind a small surface; none knows a service."""
