@@ -1,0 +1,206 @@
+"""The event store: the only place a fact is written.
+
+`change` appends to one stream of one agency, `follow` reads the whole log of the service in order. A receipt is
+given only after the commit (SQLite: written through to the disk). What was appended is never changed.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from shared.clock import Clock
+from shared.crypto import PersonKeys
+from shared.database import Database, after_commit
+from shared.domain import Aggregate, Event, Receipt, Recorded, category
+from shared.errors import Conflict, Invalid, Unavailable
+from shared.eventstore.codec import Codec, Origin, Slot
+from shared.eventstore.log import Log, Stream
+from shared.eventstore.settling import SettledByLocks, Settling, VisibleIsSettled
+from shared.eventstore.wakeup import wakeup
+
+A = TypeVar("A", bound=Aggregate)
+Decide = Callable[[A], Sequence[Event]]
+
+ATTEMPTS = 5
+POLL_SECONDS = 0.1
+LONGEST_ID = 100
+LONGEST_COMMAND_ID = 200
+
+
+class EventStore:
+    """The log of one service. Open it for an agency to read or change streams; follow it for everything."""
+
+    def __init__(self, database: Database, keys: PersonKeys, clock: Clock, *, service: str) -> None:
+        self.database = database
+        self.keys = keys
+        self.clock = clock
+        self.service = service
+        self.codec = Codec(keys)
+        self.log = Log(database.dialect)
+        self._bell = wakeup(database.key)
+        sqlite = database.dialect == "sqlite"
+        self._settling: Settling = VisibleIsSettled(self.log) if sqlite else SettledByLocks(self.log)
+
+    def agency(self, name: str, *, actor: str = "", trace: str = "") -> "AgencyStore":
+        """The streams of one agency; no other agency's stream can be reached through it, whatever its id.
+
+        `actor` and `trace` are noted with every change made through it that names no other.
+        """
+        if not name:
+            raise Invalid("agency.missing", "a store is opened for an agency")
+        return AgencyStore(self, name, actor, trace)
+
+    def follow(self, after: int, limit: int = 500) -> list[Recorded]:
+        """The next events behind position `after`, of all agencies, in order of position.
+
+        Every event is delivered to whoever asks on from the last position received: none is skipped, however late
+        its transaction commits, and those of a stream come in their order. Empty when nothing is settled yet.
+        """
+        with self.database.direct() as direct:
+            rows = self._settling.follow(direct, after, limit)
+        return self.codec.recorded(rows)
+
+    def settled(self) -> int:
+        """The highest position at or below which nothing can appear any more."""
+        with self.database.direct() as direct:
+            return self._settling.settled(direct)
+
+    def position(self) -> int:
+        """The highest position that is visible, settled or not."""
+        with self.database.direct() as direct:
+            return self.log.position(direct)
+
+    def wait(self, after: int, timeout: float) -> bool:
+        """Wait until `follow(after)` has something, at most `timeout` seconds; whether it has.
+
+        An append in this process wakes at once, one of another process is seen by looking every tenth of a second.
+        """
+        until = time.monotonic() + timeout
+        while True:
+            rung = self._bell.rung()
+            if self.settled() > after:
+                return True
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            self._bell.wait(rung, min(left, POLL_SECONDS))
+
+    def woken(self, tx: Connection | None) -> None:
+        """Wake the readers: now, or after `tx` has been committed."""
+        if tx is None:
+            self._bell.ring()
+        else:
+            after_commit(tx, self._bell.ring)
+
+
+class AgencyStore:
+    """The streams of one agency."""
+
+    def __init__(self, store: EventStore, agency: str, actor: str = "", trace: str = "") -> None:
+        self._store = store
+        self.name = agency
+        self._actor, self._trace = actor, trace
+
+    def change(
+        self,
+        aggregate: type[A],
+        stream_id: str,
+        decide: Decide[A],
+        *,
+        command_id: str,
+        actor: str = "",
+        trace: str = "",
+        tx: Connection | None = None,
+    ) -> Receipt:
+        """Let `decide` answer to the present state with events, and append them as one.
+
+        The same `command_id` again on that stream appends nothing and answers with the receipt of the first time.
+        No events: nothing is written, and the receipt names the version that stands. When somebody else was faster
+        it is decided anew on the new state; `Conflict` after the fifth time. With `tx` everything happens within
+        that transaction and stands or falls with it; otherwise the events are durable when this returns, and a
+        connection to PostgreSQL that broke meanwhile is replaced once: the command id makes that safe.
+        """
+        _check_command(command_id)
+        stream, origin = (
+            self._stream(aggregate, stream_id),
+            Origin(command_id, actor or self._actor, trace or self._trace),
+        )
+        try:
+            return self._change(aggregate, stream, decide, origin, tx)
+        except Unavailable as error:
+            if tx is not None or self._store.database.dialect == "sqlite" or error.code != "database.unavailable":
+                raise
+        return self._change(aggregate, stream, decide, origin, tx)
+
+    def load(self, aggregate: type[A], stream_id: str, tx: Connection | None = None) -> tuple[A, int]:
+        """The aggregate as it stands and its version; an empty one and 0 when nothing happened yet."""
+        records = self.read(aggregate, stream_id, tx)
+        return replay(aggregate, records), len(records)
+
+    def read(self, aggregate: type[Aggregate], stream_id: str, tx: Connection | None = None) -> list[Recorded]:
+        """All that happened to it, in order."""
+        stream = self._stream(aggregate, stream_id)
+        with self._store.database.direct(tx) as direct:
+            rows = self._store.log.stream(direct, self.name, stream.name)
+        return self._store.codec.recorded(rows, tx)
+
+    def _change(
+        self, aggregate: type[A], stream: Stream, decide: Decide[A], origin: Origin, tx: Connection | None
+    ) -> Receipt:
+        for _ in range(ATTEMPTS):
+            with self._store.database.direct(tx) as direct:
+                rows = self._store.log.stream(direct, self.name, stream.name)
+            records = self._store.codec.recorded(rows, tx)
+            if answered := [record for record in records if record.command_id == origin.command_id]:
+                return Receipt(stream.name, answered[-1].version, answered[-1].position)
+            events = decide(replay(aggregate, records))
+            if not events:
+                return Receipt(stream.name, len(records), records[-1].position if records else 0)
+            position = self._append(stream, len(records), events, origin, tx)
+            if position is not None:
+                self._store.woken(tx)
+                return Receipt(stream.name, len(records) + len(events), position)
+        raise Conflict("stream.changed", "others change the same thing all the time", "read again, then repeat")
+
+    def _append(
+        self, stream: Stream, expected: int, events: Sequence[Event], origin: Origin, tx: Connection | None
+    ) -> int | None:
+        store, now = self._store, self._store.clock.now()
+        drafts = [
+            store.codec.draft(event, Slot(self.name, stream.name, version, uuid7(now)), origin, tx)
+            for version, event in enumerate(events, start=expected + 1)
+        ]
+        with store.database.direct(tx) as direct:
+            return store.log.append(direct, stream, expected, drafts, now)
+
+    def _stream(self, aggregate: type, stream_id: str) -> Stream:
+        if not 0 < len(stream_id) <= LONGEST_ID or not stream_id.isprintable():
+            raise Invalid("stream.id", f"an id has 1 to {LONGEST_ID} printable characters")
+        name = category(aggregate)
+        return Stream(self.name, name, f"{name}-{stream_id}")
+
+
+def replay(aggregate: type[A], records: Sequence[Recorded]) -> A:
+    """The aggregate after all of that happened."""
+    state = aggregate()
+    for record in records:
+        state = state.apply(record.event)
+    return state
+
+
+def uuid7(now: datetime) -> str:
+    """A random id that sorts by the millisecond it was made in (RFC 9562 section 5.7)."""
+    value = int(now.timestamp() * 1000) << 80 | int.from_bytes(secrets.token_bytes(10))
+    value = value & ~(0xF << 76) | 7 << 76
+    value = value & ~(0x3 << 62) | 2 << 62
+    return str(UUID(int=value))
+
+
+def _check_command(command_id: str) -> None:
+    if not 0 < len(command_id) <= LONGEST_COMMAND_ID or not command_id.isprintable():
+        raise Invalid("command.id", f"a command id has 1 to {LONGEST_COMMAND_ID} printable characters")
