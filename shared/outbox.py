@@ -1,0 +1,109 @@
+"""The relay: the event store is the outbox, a bookmark says how far it has been told.
+
+Settled events are read in order, turned into messages by the service's `outbound` and published; the bookmark moves
+after the broker has confirmed the page (or, inside one process, after every reader has acknowledged it). A process
+killed at any moment loses nothing and repeats a page at most; a message's id is its event's, so readers notice.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from threading import Event
+from typing import Protocol
+
+from sqlalchemy import Connection, text
+
+from shared import telemetry
+from shared.config import Settings
+from shared.database import Database
+from shared.domain import Recorded
+from shared.eventstore import Bookmark, EventStore
+from shared.messaging import Message, Publisher
+
+PAGE = 500
+BOOKMARK = "relay"
+
+Outbound = Callable[[Recorded], Message | None]
+
+
+class Context(Protocol):
+    """What is needed of a service here."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def database(self) -> Database: ...
+    @property
+    def store(self) -> EventStore: ...
+
+
+class Publishes(Protocol):
+    """`shared.messaging.Publisher`, or what stands for it in a test."""
+
+    def publish(self, messages: Sequence[Message], stop: Event | None = None) -> None: ...
+
+
+def relay_once(context: Context, outbound: Outbound, publisher: Publishes, stop: Event | None = None) -> int:
+    """Tell the next page of events; how many were looked at. 0: all is told."""
+    bookmark = Bookmark(context.database, BOOKMARK)
+    records = context.store.follow(bookmark.position(), PAGE)
+    if not records:
+        return 0
+    publisher.publish([message for record in records if (message := _message(outbound, record))], stop)
+    with context.database.write() as tx:
+        if bookmark.locked(tx) < records[-1].position:
+            bookmark.move(tx, records[-1].position)
+    return len(records)
+
+
+def relay(context: Context, outbound: Outbound, stop: Event) -> None:
+    """Tell what happens until `stop`. Of several processes one leads, the others stand by."""
+    publisher = Publisher(context.settings.broker, context.name)
+    bookmark = Bookmark(context.database, BOOKMARK)
+    try:
+        while not stop.is_set():
+            with leading(context.database) as leads:
+                while leads() and not stop.is_set():
+                    count = relay_once(context, outbound, publisher, stop)
+                    if count:
+                        telemetry.logger("outbox").debug("relayed", service=context.name, count=count)
+                    else:
+                        context.store.wait(bookmark.position(), 0.5)
+            stop.wait(1)
+    finally:
+        publisher.close()
+
+
+def _message(outbound: Outbound, record: Recorded) -> Message | None:
+    message = outbound(record)
+    if message is None:
+        return None
+    return replace(
+        message,
+        id=record.event_id,
+        agency=message.agency or record.agency,
+        trace=message.trace or record.trace,
+        key=message.key or f"{record.agency}/{record.stream}",
+    )
+
+
+@contextmanager
+def leading(database: Database) -> Iterator[Callable[[], bool]]:
+    """Whether this process leads, asked before every page: an advisory lock of a session, which ends with it."""
+    if database.dialect == "sqlite":
+        yield lambda: True
+        return
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as session:
+        held = bool(session.execute(text("select pg_try_advisory_lock(hashtext('handschlag.relay'))")).scalar())
+        try:
+            yield lambda: held and _answers(session)
+        finally:
+            if held and not session.invalidated:
+                session.execute(text("select pg_advisory_unlock(hashtext('handschlag.relay'))"))
+
+
+def _answers(session: Connection) -> bool:
+    session.execute(text("select 1"))
+    return True

@@ -1,0 +1,304 @@
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from kombu import Connection
+
+from shared.config import Settings
+from shared.database import Database
+from shared.domain import value
+from shared.errors import Refused, Unavailable
+from shared.eventstore import create_all
+from shared.messaging import (
+    Consumer,
+    Handler,
+    Mailbox,
+    Message,
+    Publisher,
+    listen,
+    matches,
+    set_up,
+)
+from tests.support.clock import FixedClock
+from tests.support.servers import RabbitMQ
+
+WITHDRAWN = "consent.ConsentWithdrawn.v1"
+CHECKED = "consent.ConsentChecked.v1"
+seen_table = sa.Table(
+    "seen", sa.MetaData(), sa.Column("number", sa.Integer, primary_key=True), sa.Column("consent", sa.String)
+)
+
+
+@value
+class Withdrawn:
+    consent: str
+
+
+@dataclass
+class Heard:
+    """A service that hears: what arrived where, and what it stumbles over."""
+
+    settings: Settings
+    database: Database
+    clock: FixedClock
+    name: str = "cases"
+    stumbles: set[str] = field(default_factory=set)
+    outside: list[str] = field(default_factory=list)
+
+    def inside(self) -> list[str]:
+        with self.database.read() as tx:
+            return list(tx.execute(sa.select(seen_table.c.consent).order_by(seen_table.c.number)).scalars())
+
+
+def note(context: Heard, tx: sa.Connection, seen: Withdrawn, _message: Message) -> None:
+    tx.execute(sa.insert(seen_table).values(consent=seen.consent))
+    if seen.consent in context.stumbles:
+        raise Refused("cases.not_yet")
+
+
+def check(context: Heard, seen: Withdrawn, _message: Message) -> None:
+    if seen.consent in context.stumbles:
+        raise Unavailable("consent.unavailable")
+    context.outside.append(seen.consent)
+
+
+HANDLERS = {WITHDRAWN: Handler(Withdrawn, note), CHECKED: Handler(Withdrawn, check, transactional=False)}
+
+
+@pytest.fixture
+def context() -> Iterator[Heard]:
+    database = Database("sqlite://")
+    create_all(database)
+    with database.write() as tx:
+        seen_table.create(tx)
+    yield Heard(Settings(mode="test", broker=f"inproc://{uuid.uuid4().hex}"), database, FixedClock())
+    database.close()
+
+
+@pytest.fixture
+def consumer(context: Heard) -> Consumer:
+    return Consumer(context, HANDLERS)
+
+
+def message(consent: str, *, kind: str = WITHDRAWN, key: str = "", **more: object) -> Message:
+    data = {"consent": consent, **more}
+    return Message(id=consent, type=kind, agency="jobcenter", data=data, key=key or consent)
+
+
+def test_a_message_acts_once_however_often_it_comes(context: Heard, consumer: Consumer) -> None:
+    consumer.handle([message("c-1"), message("c-2"), message("c-1")])
+    consumer.handle([message("c-2"), message("c-3")])
+    assert context.inside() == ["c-1", "c-2", "c-3"]
+
+
+def test_fields_that_are_not_read_may_be_there(context: Heard, consumer: Consumer) -> None:
+    consumer.handle([message("c-1", added_later="of no concern")])
+    assert context.inside() == ["c-1"]
+
+
+def test_a_type_nobody_deals_with_is_passed_over(context: Heard, consumer: Consumer) -> None:
+    consumer.handle([message("c-1", kind="consent.SomethingElse.v1")])
+    assert consumer.parked() == []
+
+
+def test_a_message_that_fails_leaves_no_trace_and_waits(context: Heard, consumer: Consumer) -> None:
+    context.stumbles = {"c-2"}
+    consumer.handle([message("c-1"), message("c-2"), message("c-3")])
+    assert context.inside() == ["c-1", "c-3"]
+    [waiting] = consumer.parked()
+    assert (waiting.message_id, waiting.code, waiting.attempts) == ("c-2", "cases.not_yet", 1)
+
+
+def test_later_messages_of_its_stream_wait_behind_it(context: Heard, consumer: Consumer) -> None:
+    context.stumbles = {"bad"}
+    consumer.handle([message("bad", key="s"), message("later", key="s"), message("other", key="t")])
+    consumer.handle([message("even later", key="s")])
+    assert context.inside() == ["other"]
+    assert [waiting.message_id for waiting in consumer.parked()] == ["bad", "later", "even later"]
+    context.stumbles = set()
+    assert consumer.retry(now=True) == 3
+    assert context.inside() == ["other", "bad", "later", "even later"]
+    assert consumer.parked() == []
+
+
+def test_attempts_come_later_each_time(context: Heard, consumer: Consumer) -> None:
+    context.stumbles = {"bad"}
+    consumer.handle([message("bad")])
+    gaps = []
+    for _ in range(3):
+        [waiting] = consumer.parked()
+        gaps.append(waiting.next_attempt_at - context.clock.now())
+        assert consumer.retry() == 0
+        assert consumer.parked() == [waiting]
+        context.clock.moment = waiting.next_attempt_at
+        consumer.retry()
+    assert gaps == [timedelta(seconds=2), timedelta(seconds=4), timedelta(seconds=8)]
+
+
+def test_a_message_can_be_given_up_and_lets_the_others_through(context: Heard, consumer: Consumer) -> None:
+    context.stumbles = {"bad"}
+    consumer.handle([message("bad", key="s"), message("later", key="s")])
+    assert consumer.give_up("bad")
+    assert not consumer.give_up("bad")
+    consumer.retry()
+    assert context.inside() == ["later"]
+
+
+def test_a_message_that_lacks_a_field_waits(context: Heard, consumer: Consumer) -> None:
+    consumer.handle([Message(id="m", type=WITHDRAWN, agency="a", data={}), message("c-1")])
+    assert context.inside() == ["c-1"]
+    assert [waiting.code for waiting in consumer.parked()] == ["message.invalid"]
+
+
+def test_what_acts_outside_of_a_transaction_is_noted_afterwards(context: Heard, consumer: Consumer) -> None:
+    context.stumbles = {"c-2"}
+    batch = [message(consent, kind=CHECKED) for consent in ("c-1", "c-2", "c-3", "c-1")]
+    consumer.handle(batch)
+    assert context.outside == ["c-1", "c-3"]
+    context.stumbles = set()
+    assert consumer.retry(now=True) == 1
+    consumer.handle(batch)
+    assert context.outside == ["c-1", "c-3", "c-2"]
+
+
+def test_both_kinds_keep_their_order_within_a_stream(context: Heard, consumer: Consumer) -> None:
+    context.stumbles = {"first"}
+    consumer.handle([message("first", key="s"), message("second", key="s", kind=CHECKED)])
+    assert context.outside == []
+    context.stumbles = set()
+    consumer.retry(now=True)
+    assert (context.inside(), context.outside) == (["first"], ["second"])
+
+
+def test_a_pattern_hears_everything_of_the_services_named(context: Heard) -> None:
+    consumer = Consumer(context, {"#": Handler(Withdrawn, note)}, sources=["consent", "health"])
+    assert consumer.sources == ["consent", "health"]
+    consumer.handle([message("c-1"), message("h-1", kind="health.AssessmentRecorded.v1")])
+    assert context.inside() == ["c-1", "h-1"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "covered"),
+    [
+        ("#", "a.b.c", True),
+        ("a.#", "a", True),
+        ("a.#", "a.b.c", True),
+        ("*.b.*", "a.b.c", True),
+        ("*.b", "a.b.c", False),
+        ("a.b.c", "a.b.c", True),
+        ("a.b", "a.b.c", False),
+        ("#.c", "a.b.c", True),
+    ],
+)
+def test_patterns_are_those_of_topic_exchanges(pattern: str, key: str, *, covered: bool) -> None:
+    assert matches(pattern, key) is covered
+
+
+def broker_urls() -> list[Any]:
+    return ["inproc", pytest.param("rabbitmq", marks=pytest.mark.real_rabbitmq)]
+
+
+@pytest.fixture(params=broker_urls())
+def broker(request: pytest.FixtureRequest) -> str:
+    if request.param == "inproc":
+        return f"inproc://{uuid.uuid4().hex}"
+    server: RabbitMQ = request.getfixturevalue("rabbitmq_server")
+    return server.url
+
+
+@pytest.fixture
+def name() -> str:
+    return f"svc{uuid.uuid4().hex[:8]}"
+
+
+def until(question: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 20
+    while not question():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def test_what_one_service_tells_the_other_hears_in_order(context: Heard, broker: str, name: str) -> None:
+    context.settings, context.name = Settings(mode="test", broker=broker), f"{name}-hearing"
+    handlers = {f"{name}.Told.v1": Handler(Withdrawn, note)}
+    consumer, stop = Consumer(context, handlers), threading.Event()
+    set_up(broker, context.name, consumer.sources)
+    hearing = threading.Thread(target=consumer.run, args=(stop,))
+    hearing.start()
+    publisher = Publisher(broker, name)
+    ids = [f"c-{number:03}" for number in range(250)]
+    try:
+        assert consumer.bound.wait(20)
+        publisher.publish([message(each, kind=f"{name}.Told.v1") for each in ids], stop)
+        publisher.publish([message(each, kind=f"{name}.Told.v1") for each in ids], stop)
+        until(lambda: len(context.inside()) >= 250)
+    finally:
+        stop.set()
+        hearing.join(10)
+        publisher.close()
+    assert not hearing.is_alive()
+    assert context.inside() == ids
+
+
+def test_a_letter_can_be_taken_back_until_the_partner_has_it(broker: str, name: str) -> None:
+    mailbox, queue = Mailbox(broker), f"partner.{name}"
+    mailbox.declare(queue)
+    for number in range(4):
+        mailbox.put(queue, f"m-{number}", b'{"sealed":true}', {"ce-id": f"m-{number}"}, "application/json", "d-1")
+    with Connection(broker) as partner:
+        letter = partner.default_channel.basic_get(queue)
+        assert letter.properties["message_id"] == "m-0"
+        assert letter.properties["correlation_id"] == "d-1"
+        assert bytes(letter.body if isinstance(letter.body, bytes) else letter.body.encode()) == b'{"sealed":true}'
+        assert mailbox.take_back(queue) == ["m-1", "m-2", "m-3"]
+        partner.default_channel.basic_ack(letter.delivery_tag)
+    assert mailbox.take_back(queue) == []
+
+
+def test_a_letter_to_nobody_is_an_error(broker: str, name: str) -> None:
+    mailbox = Mailbox(broker)
+    mailbox.declare(f"partner.{name}")
+    with pytest.raises(Unavailable, match=r"mailbox\.missing"):
+        mailbox.put(f"partner.{name}-other", "m-1", b"{}", {}, "application/json")
+
+
+def test_commands_of_partners_are_handed_on_and_tried_again(broker: str, name: str) -> None:
+    received: list[tuple[bytes, Mapping[str, Any]]] = []
+    failures = iter([True, False])
+
+    def handler(body: bytes, properties: Mapping[str, Any]) -> None:
+        if next(failures, False):
+            raise Unavailable("database.unavailable")
+        received.append((body, properties))
+
+    stop = threading.Event()
+    arguments = (broker, f"{name}.commands", f"{name}.in", ["command.#"], handler, stop)
+    listening = threading.Thread(target=listen, args=arguments)
+    listening.start()
+    try:
+        until(lambda: _heard(broker, name, received))
+    finally:
+        stop.set()
+        listening.join(10)
+    body, properties = received[0]
+    assert body == b"please"
+    assert properties["reply_to"] == "partner.aok"
+    assert properties["correlation_id"] == "k-1"
+    assert properties["routing_key"] == "command.request_assessment"
+
+
+def _heard(broker: str, name: str, received: list[Any]) -> bool:
+    with Connection(broker) as partner:
+        channel = partner.default_channel
+        channel.exchange_declare(exchange=f"{name}.commands", type="topic", durable=True, auto_delete=False)
+        properties = {"reply_to": "partner.aok", "correlation_id": "k-1", "message_id": "k-1"}
+        letter = channel.prepare_message(b"please", content_type="text/plain", properties=properties)
+        channel.basic_publish(letter, exchange=f"{name}.commands", routing_key="command.request_assessment")
+    time.sleep(0.3)
+    return bool(received)
