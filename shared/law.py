@@ -1,0 +1,62 @@
+"""The rule set of this installation, and what a request may state about a disclosure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.errors import Invalid
+from shared.policy import present_law, request_from_json
+
+VOCABULARY_PAGE = "see the words at /v1/vocabulary"
+RECORDS = frozenset({"consents", "secrecy_releases", "research_approval_75"})
+LOOKED_UP = frozenset(
+    {
+        "objection_notice_given",
+        "objection_76_2",
+        "consent_refused_or_withdrawn",
+        "automated_retrieval",
+        "erasure_due",
+        "processing_restricted",
+    }
+)
+"""Facts that the platform answers itself and takes from nobody: what the register of the persons' will says, that every
+disclosure here is a single one, and that nothing is kept beyond its term or under restriction."""
+
+
+def health_categories() -> frozenset[str]:
+    """The categories of health data (Art. 9 DSGVO): they stand with the health service and nowhere else."""
+    return frozenset(present_law().vocabulary.category_groups["health_categories"])
+
+
+def is_category(category: str) -> bool:
+    return category in present_law().vocabulary.categories
+
+
+def check_request(request: Mapping[str, Any]) -> None:
+    """Raises `Invalid` naming each word of `request` (vocabulary of the case files) that is not understood, and
+    each fact that the requester may not state.
+    """
+    own = LOOKED_UP | RECORDS
+    stated = [("/facts", request.get("facts") or {})]
+    by_category = request.get("facts_by_category") or {}
+    stated += [(f"/facts_by_category/{name}", facts) for name, facts in by_category.items()]
+    faults = [
+        (f"{place}/{name}", "this is looked up in the register", "leave it out; record it where it arises")
+        for place, facts in stated
+        if isinstance(facts, Mapping)
+        for name in sorted(own & facts.keys())
+    ]
+    if faults:
+        raise Invalid("disclosure.invalid", faults[0][1], faults[0][2], faults)
+    request_from_json(request, unnamed="unknown")
+
+
+def check_kind(body: str, domain: str) -> None:
+    """Raises `Invalid` unless `body` is a known kind of body of the legal domain `domain`."""
+    words = present_law().vocabulary
+    if body not in words.bodies:
+        fault = ("/kind/body", "unknown kind of body", VOCABULARY_PAGE)
+    elif words.domain_of[body] != domain:
+        fault = ("/kind/domain", "this body belongs to another domain", f"write {words.domain_of[body]}")
+    else:
+        return
+    raise Invalid("agency.kind_unknown", fault[1], fault[2], [fault])

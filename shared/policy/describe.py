@@ -1,0 +1,178 @@
+"""A rule in plain words, and two versions of the law compared, for those who read rule files."""
+
+from collections.abc import Iterable
+
+from shared.policy.model import (
+    AllOf,
+    AnyOf,
+    Condition,
+    Exemption,
+    FactIs,
+    Lang,
+    Not,
+    Rule,
+    RuleHolds,
+)
+from shared.policy.ruleset import RuleSet
+
+_WORDS = {
+    "de": {
+        "permit": "erlaubt",
+        "forbid": "verbietet",
+        "default": "verbietet, wenn keine Erlaubnis greift",
+        "norm": "Norm",
+        "also": "Siehe auch",
+        "effect": "Wirkung",
+        "valid": "Gilt",
+        "from": "ab {day}",
+        "until": "bis vor {day}",
+        "senders": "Von",
+        "recipients": "An",
+        "categories": "Datenarten",
+        "purposes": "Zwecke",
+        "all": "alle",
+        "but": "alle außer {names}",
+        "when": "Wenn",
+        "always": "immer",
+        "each": "alles davon:",
+        "one": "eines davon:",
+        "is_not": "nicht: {text}",
+        "rule": "es gilt: {title} ({norm})",
+        "unless": "Außer",
+        "duties": "Pflichten",
+        "source": "Quelle",
+        "certainty": "Sicherheit",
+        "unreviewed": "Noch nicht juristisch geprüft.",
+        "reviewed": "Geprüft von {by} am {on}.",
+    },
+    "en": {
+        "permit": "permits",
+        "forbid": "forbids",
+        "default": "forbids where no permit holds",
+        "norm": "Norm",
+        "also": "See also",
+        "effect": "Effect",
+        "valid": "Valid",
+        "from": "from {day}",
+        "until": "until before {day}",
+        "senders": "From",
+        "recipients": "To",
+        "categories": "Data categories",
+        "purposes": "Purposes",
+        "all": "all",
+        "but": "all but {names}",
+        "when": "When",
+        "always": "always",
+        "each": "all of these:",
+        "one": "one of these:",
+        "is_not": "not: {text}",
+        "rule": "this applies: {title} ({norm})",
+        "unless": "Unless",
+        "duties": "Obligations",
+        "source": "Source",
+        "certainty": "Certainty",
+        "unreviewed": "Not yet reviewed by a lawyer.",
+        "reviewed": "Reviewed by {by} on {on}.",
+    },
+}
+
+
+def describe(law: RuleSet, rule: Rule, lang: Lang = "de") -> str:
+    """One rule from top to bottom: scope, conditions, each exception with its norm, obligations, review."""
+    words, vocabulary = _WORDS[lang], law.vocabulary
+    effect = "default" if rule.default else rule.effect
+    until = f" {words['until'].format(day=rule.valid_until)}" if rule.valid_until else ""
+    lines = [
+        f"{rule.id}: {rule.title[lang]}",
+        f"{words['norm']}: {rule.norm}",
+        *([f"{words['also']}: {'; '.join(rule.also)}"] if rule.also else []),
+        f"{words['effect']}: {words[effect]}",
+        f"{words['valid']}: {words['from'].format(day=rule.valid_from)}{until}",
+        f"{words['senders']}: {_names(rule.scope.senders, vocabulary.bodies, lang)}",
+        f"{words['recipients']}: {_names(rule.scope.recipients, vocabulary.bodies, lang)}",
+        f"{words['categories']}: {_names(rule.scope.categories, vocabulary.categories, lang)}",
+        f"{words['purposes']}: {_names(rule.scope.purposes, vocabulary.purposes, lang)}",
+        f"{words['when']}:",
+        *_condition(law, rule.when, lang, 2),
+    ]
+    if rule.unless:
+        lines.append(f"{words['unless']}:")
+        lines.extend(_exemptions(law, rule.unless, lang, 2))
+    duties = [law.obligations[name].de if lang == "de" else name for name in rule.obligations]
+    lines.append(f"{words['duties']}: {'; '.join(duties) or '-'}")
+    lines += ["", rule.explanation[lang], *([rule.note] if rule.note else []), ""]
+    lines.append(f"{words['source']}: {rule.source}. {words['certainty']}: {', '.join(rule.certainty)}.")
+    reviewed = words["reviewed"].format(by=rule.reviewed_by, on=rule.reviewed_on)
+    lines.append(reviewed if rule.reviewed_by else words["unreviewed"])
+    return "\n".join(lines) + "\n"
+
+
+def differences(old: RuleSet, new: RuleSet, lang: Lang = "de") -> list[str]:
+    """What changed from one version of the law to another, rule by rule, in words."""
+    heads = {
+        "de": ("Neue Regel", "Entfallene Regel", "Geänderte Regel"),
+        "en": ("New rule", "Removed rule", "Changed rule"),
+    }[lang]
+    before = {(rule.id, rule.valid_from): rule for rule in old.rules}
+    after = {(rule.id, rule.valid_from): rule for rule in new.rules}
+    found: list[str] = []
+    for key in sorted(before.keys() | after.keys()):
+        if key not in before:
+            found.append(f"{heads[0]} {key[0]} ({after[key].norm}): {after[key].title[lang]}")
+        elif key not in after:
+            found.append(f"{heads[1]} {key[0]} ({before[key].norm}): {before[key].title[lang]}")
+        else:
+            was = describe(old, before[key], lang).splitlines()
+            now = describe(new, after[key], lang).splitlines()
+            if was != now:
+                found.append(f"{heads[2]} {key[0]} ({after[key].norm}): {after[key].title[lang]}")
+                found.extend(f"  - {line.strip()}" for line in was if line not in now and line.strip())
+                found.extend(f"  + {line.strip()}" for line in now if line not in was and line.strip())
+    return found
+
+
+def _names(chosen: Iterable[str], known: dict[str, str] | object, lang: Lang) -> str:
+    words = _WORDS[lang]
+    names: dict[str, str] = dict(known) if isinstance(known, dict) else {}
+    picked = set(chosen)
+    left = [name for name in names if name not in picked]
+    if not left:
+        return words["all"]
+
+    def text(ids: list[str]) -> str:
+        return "; ".join(names[name] if lang == "de" else name for name in ids)
+
+    if len(left) < len(picked):
+        return words["but"].format(names=text(left))
+    return text([name for name in names if name in picked])
+
+
+def _condition(law: RuleSet, condition: Condition, lang: Lang, indent: int) -> list[str]:
+    words, pad = _WORDS[lang], " " * indent
+    match condition:
+        case FactIs(fact=name, wanted=wanted):
+            text = law.vocabulary.facts[name].de if lang == "de" else name
+            return [pad + (text if wanted else words["is_not"].format(text=text))]
+        case RuleHolds(rule=name):
+            rule = law.versions(name)[-1]
+            return [pad + words["rule"].format(title=rule.title[lang], norm=rule.norm)]
+        case Not(part=part):
+            inner = _condition(law, part, lang, indent)
+            return [pad + words["is_not"].format(text=inner[0].strip()), *inner[1:]]
+        case AllOf(parts=()):
+            return [pad + words["always"]]
+        case AllOf(parts=parts):
+            return [pad + words["each"], *(line for part in parts for line in _condition(law, part, lang, indent + 2))]
+        case AnyOf(parts=parts):
+            return [pad + words["one"], *(line for part in parts for line in _condition(law, part, lang, indent + 2))]
+
+
+def _exemptions(law: RuleSet, exemptions: tuple[Exemption, ...], lang: Lang, indent: int) -> list[str]:
+    lines: list[str] = []
+    for exemption in exemptions:
+        lines.append(f"{' ' * indent}{exemption.norm}:")
+        lines.extend(_condition(law, exemption.when, lang, indent + 2))
+        if exemption.unless:
+            lines.append(f"{' ' * (indent + 2)}{_WORDS[lang]['unless']}:")
+            lines.extend(_exemptions(law, exemption.unless, lang, indent + 4))
+    return lines

@@ -1,0 +1,148 @@
+import json
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from services.command.law import law
+from shared.policy.request import LAW
+
+REQUEST = {
+    "date": "2026-07-06",
+    "sender": {"body": "jobcenter"},
+    "recipient": {"body": "pension_insurer"},
+    "categories": ["benefit_data"],
+    "purpose": "application_forwarding",
+    "facts": {"necessary": True},
+}
+
+
+def run(*arguments, text=None):
+    return CliRunner().invoke(law, list(arguments), input=text)
+
+
+def test_a_lawful_request_is_answered_with_zero():
+    result = run("decide", "--unnamed", "no", text=json.dumps(REQUEST))
+    assert result.exit_code == 0
+    assert result.output.startswith("Die Übermittlung ist zulässig.")
+    assert "§ 69 Abs. 1 Nr. 1 SGB X" in result.output
+    assert "noch nicht juristisch geprüft" in result.output
+
+
+def test_a_request_from_outside_treats_silence_as_unknown():
+    result = run("decide", "--json", text=json.dumps(REQUEST))
+    assert result.exit_code == 1
+    assert not json.loads(result.output)["permitted"]
+
+
+def test_a_request_may_be_yaml():
+    text = "date: 2026-07-06\n" + "\n".join(f"{k}: {json.dumps(v)}" for k, v in REQUEST.items() if k != "date")
+    assert run("decide", "-", "--unnamed", "no", text=text).exit_code == 0
+
+
+def test_a_request_that_is_not_understood_is_wrong_use():
+    result = run("decide", text=json.dumps({**REQUEST, "purpose": "curiosity"}))
+    assert result.exit_code == 2
+    assert "/purpose: unknown purpose 'curiosity'" in result.output
+
+
+def test_duties_without_code_refuse():
+    text = json.dumps(REQUEST)
+    assert run("decide", "--unnamed", "no", "--installed", "minimise", text=text).exit_code == 1
+    everything = "log_disclosure,purpose_binding_recipient"
+    assert run("decide", "--unnamed", "no", "--installed", everything, text=text).exit_code == 0
+
+
+def test_the_recipient_of_a_refusal_reads_the_same_words_whatever_the_reason():
+    answers = {
+        run("decide", "--audience", "recipient", text=json.dumps({**REQUEST, "categories": [category]})).output
+        for category in ("benefit_data", "medical_report_76", "full_case_file")
+    }
+    assert answers == {"Es werden keine Daten übermittelt.\n"}
+
+
+def test_an_auditor_reads_every_rule_in_english_or_german():
+    text = json.dumps(REQUEST)
+    result = run("decide", "--audience", "auditor", "--lang", "en", text=text)
+    assert "Applicable rules:" in result.output
+    assert "sgb10-69-1-1 (§ 69 Abs. 1 Nr. 1 SGB X, permit): yes" in result.output
+
+
+def test_a_case_file_is_decided_case_by_case(tmp_path):
+    file = tmp_path / "cases.json"
+    file.write_text(json.dumps({"cases": [{**REQUEST, "id": "A", "expected": "permit"}] * 2}))
+    result = run("decide", str(file), "--json")
+    assert result.exit_code == 0
+    assert [answer["id"] for answer in json.loads(result.output)] == ["A", "A"]
+
+
+def test_check_reports_mismatches_and_says_so(tmp_path):
+    file = tmp_path / "cases.json"
+    file.write_text(json.dumps([{**REQUEST, "id": "A", "expected": "forbid"}]))
+    result = run("check", str(file), "--json")
+    assert result.exit_code == 1
+    report = json.loads(result.output)
+    assert report["cases"] == 1
+    assert report["mismatches"][0]["case"] == "A"
+    assert run("check", str(LAW / "cases" / "kkg.yaml")).exit_code == 0
+
+
+def test_check_without_a_readable_file_is_wrong_use(tmp_path):
+    assert run("check").exit_code == 2
+    assert run("check", str(tmp_path / "nothing.yaml")).exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["sgb10-76-1", "R-002", "§ 76 Abs. 1 SGB X"])
+def test_a_rule_is_explained_by_id_number_or_norm(name):
+    result = run("explain", name)
+    assert result.exit_code == 0
+    assert "Geheimnisträger" in result.output
+    assert "Außer:" in result.output
+    assert json.loads(run("explain", name, "--json", "--lang", "en").output)[0]["norm"] == "§ 76 Abs. 1 SGB X"
+
+
+def test_an_unknown_rule_is_wrong_use():
+    result = run("explain", "sgb10-76")
+    assert result.exit_code == 2
+    assert "sgb10-76-1" in result.output
+
+
+def test_the_delivered_law_is_without_findings():
+    result = run("lint", "--json")
+    assert result.exit_code == 0
+    report = json.loads(result.output)
+    assert report["findings"] == []
+    assert report["rules"] >= 86
+
+
+@pytest.fixture
+def changed(tmp_path):
+    folder = tmp_path / "law"
+    shutil.copytree(LAW, folder)
+    return folder
+
+
+def replace_in(folder, file, old, new):
+    path = folder / "rules" / file
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_a_law_that_does_not_load_is_a_finding_of_lint_and_wrong_use_elsewhere(changed):
+    replace_in(changed, "kkg.yaml", "staff_is_kkg_person", "weather")
+    result = run("lint", "--law", str(changed))
+    assert result.exit_code == 1
+    assert "rules/kkg.yaml:" in result.output
+    assert "unknown fact 'weather'" in result.output
+    assert run("check", str(LAW / "cases" / "kkg.yaml"), "--law", str(changed)).exit_code == 2
+
+
+def test_a_change_of_law_is_told_rule_by_rule_and_case_by_case(changed):
+    assert run("diff", str(LAW), str(LAW)).exit_code == 0
+    replace_in(changed, "sgb2.yaml", "valid_until: 2026-07-01", "valid_until: 2027-01-01")
+    result = run("diff", str(LAW), str(changed))
+    assert result.exit_code == 1
+    assert "Geänderte Regel sgb2-15a-1 (§ 15a Abs. 1 SGB II" in result.output
+    assert "+ Gilt: ab 2023-07-01 bis vor 2027-01-01" in result.output
+    assert "Fall SGB2-026: bisher nicht zulässig, jetzt zulässig" in result.output
