@@ -1,0 +1,1 @@
+"""What has been agreed: between services, with partners, among us."""
