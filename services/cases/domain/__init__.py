@@ -1,0 +1,1 @@
+"""Case management: persons, their cases and what stands in the files."""

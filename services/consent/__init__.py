@@ -1,0 +1,3 @@
+"""Consent: what the person allows, refuses, takes back and objects to (Datenschutz)."""
+
+from services.consent import history as history

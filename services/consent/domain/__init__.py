@@ -1,0 +1,1 @@
+"""Data protection: what the person allows, refuses, takes back and objects to."""

@@ -1,0 +1,5 @@
+"""Which messages of others matter to data protection: none yet."""
+
+from shared.runtime import Handler
+
+HANDLERS: dict[str, Handler] = {}

@@ -1,0 +1,1 @@
+"""Assessments and findings: sealed health data with the instrument's own scoring."""

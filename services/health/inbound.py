@@ -1,0 +1,5 @@
+"""Which messages of others matter to health: none yet."""
+
+from shared.runtime import Handler
+
+HANDLERS: dict[str, Handler] = {}

@@ -1,0 +1,39 @@
+"""Read model of health: which assessments and findings exist about a person, without what they say."""
+
+from sqlalchemy import Column, Connection, MetaData, String, Table, delete, insert
+
+from services.health.domain.assessment import AssessmentRecorded
+from services.health.domain.finding import FindingRecorded
+from shared.domain import Recorded
+from shared.eventstore import Projection
+
+metadata = MetaData()
+
+health_files = Table(
+    "health_files",
+    metadata,
+    Column("agency", String, primary_key=True),
+    Column("stream", String, primary_key=True),
+    Column("id", String, nullable=False),
+    Column("person_id", String, nullable=False, index=True),
+    Column("category", String, nullable=False),
+)
+
+
+def files(tx: Connection, record: Recorded) -> None:
+    """One row per record with its category; an assessment by the person's own answers is `health_data`."""
+    match record.event:
+        case AssessmentRecorded(person_id=person_id):
+            category = "health_data"
+        case FindingRecorded(person_id=person_id, category=category):
+            pass
+        case _:
+            return
+    table = health_files
+    here = (table.c.agency == record.agency) & (table.c.stream == record.stream)
+    row = {"id": record.id, "person_id": person_id, "category": category}
+    tx.execute(delete(table).where(here))
+    tx.execute(insert(table).values(agency=record.agency, stream=record.stream, **row))
+
+
+FILES = Projection("health_files", metadata, files)

@@ -1,0 +1,127 @@
+"""The questions that health answers: one assessment, and the content of a category for a disclosure."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import Connection, select
+
+from services.health.domain.assessment import Assessment
+from services.health.domain.finding import Finding
+from services.health.projections import health_files
+from shared.domain import Json, Personal, value
+from shared.errors import NotFound
+from shared.eventstore import AgencyStore
+
+
+@value
+class AssessmentQuestion:
+    assessment_id: str
+
+
+@value
+class AssessmentView:
+    """`total` and `band` are null when an item was refused, not known or missing."""
+
+    assessment_id: str
+    person_id: str
+    instrument: str
+    instrument_version: str
+    answers: Personal[dict[str, str]]
+    total: Personal[int | None]
+    band: Personal[str | None]
+    safety_concern: Personal[bool]
+    taken_on: date
+    version: int
+
+
+@value
+class ContentQuestion:
+    person_id: str
+    categories: tuple[str, ...]
+
+
+@value
+class CategoryContent:
+    """What is held of one category; `content` is the JSON that would travel."""
+
+    person_id: str
+    category: str
+    content: Personal[Json]
+
+
+@value
+class ContentAnswer:
+    """Categories of which nothing is held are left out."""
+
+    items: tuple[CategoryContent, ...]
+
+
+@dataclass(frozen=True)
+class HealthFiles:
+    """Reads one agency's health files."""
+
+    store: AgencyStore
+
+    def assessment(self, assessment_id: str) -> AssessmentView:
+        assessment, version = self.store.load(Assessment, assessment_id)
+        known = assessment.recorded
+        if not known:
+            raise NotFound("assessment.unknown")
+        return AssessmentView(
+            assessment_id=assessment_id,
+            person_id=known.person_id,
+            instrument=known.instrument,
+            instrument_version=known.instrument_version,
+            answers=known.answers,
+            total=known.total,
+            band=known.band,
+            safety_concern=assessment.safety_concern,
+            taken_on=known.taken_on,
+            version=version,
+        )
+
+    def content(self, tx: Connection, asked: ContentQuestion) -> ContentAnswer:
+        """The content of each category asked for that is held about the person."""
+        found = {category: self._held(tx, asked.person_id, category) for category in asked.categories}
+        return ContentAnswer(
+            items=tuple(
+                CategoryContent(person_id=asked.person_id, category=category, content={"entries": entries})
+                for category, entries in found.items()
+                if entries
+            )
+        )
+
+    def _held(self, tx: Connection, person_id: str, category: str) -> list[Json]:
+        table = health_files
+        rows = tx.execute(
+            select(table.c.stream, table.c.id)
+            .where(
+                table.c.agency == self.store.name,
+                table.c.person_id == person_id,
+                table.c.category == category,
+            )
+            .order_by(table.c.stream)
+        ).all()
+        made = [
+            self._assessment(row.id) if row.stream.startswith("assessment-") else self._finding(row.id) for row in rows
+        ]
+        return [entry for entry in made if entry]
+
+    def _assessment(self, assessment_id: str) -> Json:
+        recorded = self.store.load(Assessment, assessment_id)[0].recorded
+        if not recorded or not recorded.answers:
+            return {}
+        return {
+            "instrument": recorded.instrument,
+            "instrument_version": recorded.instrument_version,
+            "answers": recorded.answers,
+            "total": recorded.total,
+            "band": recorded.band,
+            "on": recorded.taken_on.isoformat(),
+        }
+
+    def _finding(self, finding_id: str) -> Json:
+        recorded = self.store.load(Finding, finding_id)[0].recorded
+        if not recorded or not recorded.content:
+            return {}
+        return {"on": recorded.on.isoformat(), "origin": recorded.origin, "text": recorded.content}

@@ -1,0 +1,46 @@
+"""What may be asked of health over RPC."""
+
+from services.health import handlers
+from services.health.domain.assessment import RecordAssessment
+from services.health.domain.finding import RecordFinding
+from services.health.projections import FILES
+from services.health.queries import (
+    AssessmentQuestion,
+    AssessmentView,
+    ContentAnswer,
+    ContentQuestion,
+    HealthFiles,
+)
+from shared import runtime
+from shared.domain import Receipt
+from shared.eventstore import AgencyStore, catch_up
+from shared.identity import Caller
+
+
+class HealthService:
+    name = "health"
+
+    store = runtime.store()
+    database = runtime.database()
+    clock = runtime.clock()
+
+    @runtime.rpc
+    def record_assessment(self, command: RecordAssessment, caller: Caller) -> Receipt:
+        return handlers.record_assessment(command, self._of(caller), self.clock.today(), command_id=caller.command_id)
+
+    @runtime.rpc
+    def record_finding(self, command: RecordFinding, caller: Caller) -> Receipt:
+        return handlers.record_finding(command, self._of(caller), self.clock.today(), command_id=caller.command_id)
+
+    @runtime.rpc
+    def assessment(self, question: AssessmentQuestion, caller: Caller) -> AssessmentView:
+        return HealthFiles(self._of(caller)).assessment(question.assessment_id)
+
+    @runtime.rpc
+    def content(self, question: ContentQuestion, caller: Caller) -> ContentAnswer:
+        catch_up(self.store, FILES)
+        with self.database.read() as tx:
+            return HealthFiles(self._of(caller)).content(tx, question)
+
+    def _of(self, caller: Caller) -> AgencyStore:
+        return self.store.agency(caller.agency, actor=caller.actor, trace=caller.trace)

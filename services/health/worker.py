@@ -1,0 +1,8 @@
+"""What health does by itself: fill its read model and tell case management of a concern."""
+
+from services.health.inbound import HANDLERS
+from services.health.outbound import outbound
+from services.health.projections import FILES
+from shared.runtime import Work
+
+WORK = Work(projections=(FILES,), outbound=outbound, inbound=HANDLERS)
