@@ -1,0 +1,235 @@
+"""Use cases of the audit service: rule on a disclosure and log the ruling; log what became of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from services.audit.asks import ConsentEvidence, Evidence, EvidenceQuestion, ReleaseEvidence
+from services.audit.domain.ruling import CategoryRuling, Decided, Ruling, RulingMade
+from services.audit.obligations import PERFORMED
+from services.audit.queries import Answer, AuthorizeDisclosure
+from services.audit.sequencer import AuditLog, LoggedEntry
+from shared.audit import Leaf, Opening, Reference
+from shared.clock import Clock
+from shared.domain import Erased, Json, known
+from shared.errors import NotFound, Refused
+from shared.eventstore import AgencyStore
+from shared.law import LOOKED_UP, check_request
+from shared.policy import Decision, decide, explain, present_law, request_from_json
+
+
+def question_for(asked: AuthorizeDisclosure) -> EvidenceQuestion:
+    return EvidenceQuestion(
+        person_id=asked.person_id,
+        partner_id=asked.partner_id,
+        purpose=asked.purpose,
+        categories=asked.categories,
+    )
+
+
+@dataclass(frozen=True)
+class Office:
+    """Rules for one agency: decides by the rules and writes the ruling into the agency's log."""
+
+    agency: str
+    store: AgencyStore
+    log: AuditLog
+    clock: Clock
+
+    def authorize(self, asked: AuthorizeDisclosure, evidence: Evidence, *, command_id: str) -> Answer:
+        """The ruling, standing in the log. The same disclosure asked again gets the same ruling and receipt.
+
+        Raises `Unavailable` when the log cannot sign: then nothing may leave.
+        """
+        ruling, _ = self.store.load(Ruling, asked.disclosure_id)
+        if not ruling.made:
+            fresh = self._decide(asked, evidence)
+            self.store.change(Ruling, asked.disclosure_id, lambda known: known.make(fresh), command_id=command_id)
+            ruling, _ = self.store.load(Ruling, asked.disclosure_id)
+        if not ruling.made:
+            raise Refused("ruling.not_made")
+        return self._log(asked.disclosure_id, ruling.made)
+
+    def _decide(self, asked: AuthorizeDisclosure, evidence: Evidence) -> RulingMade:
+        stated = request_json(asked, self.clock.today())
+        check_request(stated)
+        request = request_from_json(with_evidence(stated, asked, evidence), unnamed="unknown")
+        decided = summary(decide(present_law(), request, installed=frozenset(PERFORMED)))
+        sent = decided.sent(asked.held, asked.extent)
+        outcome = decided.outcome(sent)
+        leaf = Leaf(
+            kind=outcome.value,
+            time=self.clock.now(),
+            sender=self.agency,
+            recipient=asked.partner_id,
+            purpose=asked.purpose,
+            categories=sent or tuple(dict.fromkeys(asked.categories)),
+            decision="permit" if sent else "deny",
+            norms=_norms(decided, sent),
+            rule_set=decided.rule_set,
+            obligations=decided.obligations,
+            commitments={
+                name: commitment
+                for name, commitment in asked.commitments.items()
+                if name.removeprefix("content.") in sent
+            },
+        )
+        leaf, openings = leaf.committing(
+            {
+                "person": asked.person_id,
+                "case": asked.case_id,
+                "facts": {"facts": known(asked.facts, {}), "facts_by_category": known(asked.facts_by_category, {})},
+                "reasons": known(asked.reasons, ""),
+            }
+        )
+        return RulingMade(
+            person_id=asked.person_id,
+            decided=decided,
+            sent=sent,
+            entry=leaf.to_bytes().decode(),
+            openings={name: {"key": o.key.hex(), "value": o.value} for name, o in openings.items()},
+        )
+
+    def _log(self, disclosure_id: str, made: RulingMade) -> Answer:
+        kept = known(made.openings, {})
+        openings = {name: Opening(bytes.fromhex(each["key"]), each["value"]) for name, each in kept.items()}
+        leaf = Leaf.parse(made.entry.encode())
+        key = ruling_key(disclosure_id)
+        entry = self.log.append(self.agency, leaf, key=key, openings=openings, person=made.person_id)
+        return Answer(
+            sent=made.sent,
+            categories=made.decided.categories,
+            obligations=made.decided.obligations,
+            rule_set=made.decided.rule_set,
+            day=made.decided.day,
+            origin=entry.origin,
+            index=entry.idx,
+            leaf=entry.leaf_bytes.decode(),
+            receipt=entry.receipt_text,
+            consents=made.decided.consents,
+            explanation=made.decided.explanation,
+        )
+
+    def log_retraction(self, disclosure_id: str, reason: str) -> LoggedEntry:
+        """The sender asks the recipient to stop using what it got: an entry that names the intent."""
+        intent = self.log.find(self.agency, ruling_key(disclosure_id))
+        if intent is None:
+            raise NotFound("log.entry_unknown")
+        about = Leaf.parse(intent.leaf_bytes)
+        leaf = Leaf(
+            kind="retraction",
+            sender=about.sender,
+            recipient=about.recipient,
+            about=Reference(intent.origin, intent.idx),
+            result=reason,
+        )
+        return self.log.append(self.agency, leaf, key=f"disclosure-{disclosure_id}:retraction")
+
+    def record_outcome(self, disclosure_id: str, kind: str, result: str, message_id: str) -> LoggedEntry | None:
+        """What became of a disclosure: an entry that names its intent. Heard twice it is logged once."""
+        intent = self.log.find(self.agency, ruling_key(disclosure_id))
+        if intent is None:
+            return None
+        about = Leaf.parse(intent.leaf_bytes)
+        leaf = Leaf(
+            kind=kind,
+            sender=about.sender,
+            recipient=about.recipient,
+            about=Reference(intent.origin, intent.idx),
+            result=result,
+        )
+        return self.log.append(self.agency, leaf, key=f"message-{message_id}")
+
+
+def ruling_key(disclosure_id: str) -> str:
+    """Under which key the log keeps the ruling on a disclosure."""
+    return f"disclosure-{disclosure_id}:ruling"
+
+
+def request_json(asked: AuthorizeDisclosure, day: date) -> Json:
+    """The request in the words of the case files, as the requester states it."""
+    return {
+        "date": day.isoformat(),
+        "sender": {"body": asked.sender.body, "domain": asked.sender.domain},
+        "recipient": {"body": asked.recipient.body, "domain": asked.recipient.domain},
+        "categories": list(asked.categories),
+        "purpose": asked.purpose,
+        "facts": dict(known(asked.facts, {})),
+        "facts_by_category": dict(known(asked.facts_by_category, {})),
+        "basis": asked.basis,
+    }
+
+
+def with_evidence(stated: Json, asked: AuthorizeDisclosure, evidence: Evidence) -> Json:
+    """The request with what the platform knows itself: the persons' will, and its own way of working."""
+    facts: dict[str, Any] = dict.fromkeys(LOOKED_UP, False)
+    facts |= stated["facts"]
+    facts["objection_notice_given"] = evidence.objection_notice_given
+    facts["objection_76_2"] = evidence.objected
+    facts["consents"] = [_consent(consent, asked.recipient.body) for consent in evidence.consents]
+    facts["secrecy_releases"] = [_release(release, asked.recipient.body) for release in evidence.releases]
+    by_category: dict[str, dict[str, Any]] = {name: dict(own) for name, own in stated["facts_by_category"].items()}
+    for category in evidence.refused:
+        by_category.setdefault(category, {})["consent_refused_or_withdrawn"] = True
+    return {**stated, "facts": facts, "facts_by_category": by_category}
+
+
+def summary(decision: Decision) -> Decided:
+    """The decision in the fields that are kept and answered."""
+    return Decided(
+        categories=tuple(
+            CategoryRuling(
+                category=item.category,
+                permitted=item.permitted,
+                norms=item.basis,
+                rules=item.rules,
+                missing=item.missing,
+                obligations=item.obligations,
+            )
+            for item in decision.categories
+        ),
+        obligations=decision.obligations,
+        consents=decision.consents_used,
+        rule_set=decision.ruleset_hash,
+        day=decision.day.isoformat(),
+        explanation=explain(decision, audience="case_worker", lang="de"),
+    )
+
+
+def _norms(decided: Decided, sent: tuple[str, ...]) -> tuple[str, ...]:
+    chosen = [item for item in decided.categories if item.category in sent or not sent]
+    return tuple(dict.fromkeys(norm for item in chosen for norm in item.norms))
+
+
+def _consent(consent: ConsentEvidence, recipient: str) -> Mapping[str, Any]:
+    started = consent.status != "not_yet"
+    return {
+        "id": consent.consent_id,
+        "status": "given" if consent.status in ("given", "expired", "not_yet") else consent.status,
+        "given_on": consent.given_on.isoformat() if started else date.max.isoformat(),
+        "valid_until": consent.valid_until and consent.valid_until.isoformat(),
+        "withdrawn_on": consent.withdrawn_on and consent.withdrawn_on.isoformat(),
+        "form": consent.form,
+        "given_by": list(consent.given_by),
+        "recipients": [recipient],
+        "categories": list(consent.categories),
+        "purposes": [consent.purpose],
+        "informed_67b_2": consent.informed,
+        "voluntary": consent.voluntary,
+    }
+
+
+def _release(release: ReleaseEvidence, recipient: str) -> Mapping[str, Any]:
+    return {
+        "id": release.release_id,
+        "status": "withdrawn" if release.withdrawn_on else "given",
+        "given_on": release.given_on.isoformat(),
+        "valid_until": release.valid_until and release.valid_until.isoformat(),
+        "withdrawn_on": release.withdrawn_on and release.withdrawn_on.isoformat(),
+        "form": release.form,
+        "given_by": ["data_subject"],
+        "professionals": [] if isinstance(release.professional, Erased) else [release.professional],
+        "recipients": [recipient],
+        "categories": list(release.categories),
+    }

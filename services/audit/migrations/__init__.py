@@ -1,0 +1,1 @@
+"""Alembic branch of the read models of the audit service."""

@@ -1,0 +1,182 @@
+"""What may be asked of the audit service, and what it answers."""
+
+from dataclasses import dataclass, field
+
+from services.audit.domain.ruling import CategoryRuling, Extent
+from services.audit.sequencer import AuditLog
+from shared.domain import Json, Personal, value
+from shared.errors import NotFound
+
+LONGEST_PAGE = 500
+
+
+@value
+class Kind:
+    """Which body in which legal domain, in the words of `contracts/law/vocabulary.yaml`."""
+
+    body: str
+    domain: str
+
+
+@value
+class AuthorizeDisclosure:
+    """`held` are the categories of which the sender has something; `commitments` bind their content, by
+    `content.<category>`, to the log entry without telling it.
+    """
+
+    disclosure_id: str
+    person_id: str
+    case_id: str | None
+    sender: Kind
+    partner_id: str
+    recipient: Kind
+    categories: tuple[str, ...]
+    held: tuple[str, ...]
+    purpose: str
+    basis: str | None
+    extent: Extent
+    facts: Personal[Json] = field(default_factory=dict)
+    facts_by_category: Personal[Json] = field(default_factory=dict)
+    commitments: dict[str, str] = field(default_factory=dict)
+    reasons: Personal[str] = ""
+
+
+@value
+class RetractDisclosure:
+    """`reason` is a code such as `consent_withdrawn`."""
+
+    disclosure_id: str
+    reason: str
+
+
+@value
+class Answer:
+    """The ruling and the proof that it stands in the log: `leaf` is the entry, `receipt` a C2SP tlog-proof."""
+
+    sent: tuple[str, ...]
+    categories: tuple[CategoryRuling, ...]
+    obligations: tuple[str, ...]
+    rule_set: str
+    day: str
+    origin: str
+    index: int
+    leaf: str
+    receipt: str
+    consents: tuple[str, ...]
+    explanation: str
+
+
+@value
+class LogQuestion:
+    """The log of a year; without one, the log that is being written."""
+
+    year: int | None = None
+
+
+@value
+class LogKey:
+    origin: str
+    key: str
+
+
+@value
+class CheckpointView:
+    origin: str
+    checkpoint: str
+
+
+@value
+class EntriesQuestion:
+    """Entries behind the index `after`; -1 begins at the first. `limit` 1 to 500."""
+
+    after: int = -1
+    limit: int = 100
+    year: int | None = None
+
+
+@value
+class EntryView:
+    """`leaf` is null when its bytes were deleted at the end of retention."""
+
+    index: int
+    leaf: str | None
+
+
+@value
+class EntriesPage:
+    items: tuple[EntryView, ...]
+    next: int | None
+
+
+@value
+class ReceiptQuestion:
+    disclosure_id: str
+
+
+@value
+class ReceiptView:
+    origin: str
+    index: int
+    leaf: str
+    receipt: str
+
+
+@value
+class ConsistencyQuestion:
+    """From the tree of size `old` to that of size `new`."""
+
+    old: int
+    new: int
+    year: int | None = None
+
+
+@value
+class ConsistencyView:
+    """Hashes in hex, as RFC 6962 section 2.1.2 orders them."""
+
+    proof: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LogReader:
+    """Reads one agency's log."""
+
+    agency: str
+    log: AuditLog
+
+    def key(self, asked: LogQuestion) -> LogKey:
+        origin = self._origin(asked.year)
+        return LogKey(origin=origin, key=self.log.verifier_key(origin))
+
+    def checkpoint(self, asked: LogQuestion) -> CheckpointView:
+        note = self.log.checkpoint(self.agency, asked.year)
+        return CheckpointView(origin=note.split("\n", 1)[0], checkpoint=note)
+
+    def entries(self, asked: EntriesQuestion) -> EntriesPage:
+        limit = min(max(asked.limit, 1), LONGEST_PAGE)
+        found = self.log.entries(self.agency, asked.after, limit + 1, asked.year)
+        items = tuple(
+            EntryView(index=entry.idx, leaf=entry.leaf_bytes.decode() if entry.leaf_bytes else None)
+            for entry in found[:limit]
+        )
+        return EntriesPage(items=items, next=items[-1].index if len(found) > limit else None)
+
+    def receipt(self, key: str) -> ReceiptView:
+        entry = self.log.find(self.agency, key)
+        if entry is None:
+            raise NotFound("log.entry_unknown")
+        return ReceiptView(
+            origin=entry.origin, index=entry.idx, leaf=entry.leaf_bytes.decode(), receipt=entry.receipt_text
+        )
+
+    def consistency(self, asked: ConsistencyQuestion) -> ConsistencyView:
+        proof = self.log.consistency(self.agency, asked.old, asked.new, asked.year)
+        return ConsistencyView(proof=tuple(each.hex() for each in proof))
+
+    def _origin(self, year: int | None) -> str:
+        if year is None:
+            return self.checkpoint(LogQuestion()).origin
+        found = [origin for origin in self.log.origins(self.agency) if f"/{year}" in origin]
+        if not found:
+            raise NotFound("log.no_log")
+        return found[-1]

@@ -1,0 +1,88 @@
+"""What a partner receives: deliveries and retractions (`contracts/formats/envelope.md`), and whose log is believed.
+
+Outside the sealed content stands nothing that two partners could join: the reference in the envelope's header is the
+partner's own, ids and numbers belong to one delivery, and no trace context travels.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.audit import VerifiedReceipt, verify_receipt
+from shared.envelope import delivery_document
+from shared.errors import HandschlagError, Unavailable
+from shared.notes import Proof, log_verifier_key
+
+RETRACTION_TYPE = "handschlag.retraction.v1"
+BINDING_DUTIES = frozenset(
+    {"purpose_binding_78", "purpose_binding_65", "purpose_binding_recipient", "purpose_binding_consent"}
+)
+
+
+@dataclass(frozen=True)
+class LogKey:
+    """The public key of this installation's audit log; what it did not sign is not believed."""
+
+    origin_prefix: str
+    public_key: bytes
+
+    @staticmethod
+    def load(keys: Path) -> "LogKey":
+        """From `<keys>/log-public.json`; `Unavailable` when the installation has none yet."""
+        try:
+            known = json.loads((keys / "log-public.json").read_text("utf-8"))
+        except FileNotFoundError:
+            raise Unavailable("audit.key_missing", "the log has no key", "run handschlag migrate") from None
+        return LogKey(known["origin_prefix"], bytes.fromhex(known["public_key"]))
+
+    def verify(self, agency: str, origin: str, leaf: str, receipt: str) -> VerifiedReceipt:
+        """The verified receipt. `Unavailable` when it proves nothing about this agency's log: then nothing leaves."""
+        try:
+            if not origin.startswith(f"{self.origin_prefix}/{agency}/"):
+                raise Unavailable("audit.other_log")
+            return verify_receipt(receipt, leaf.encode(), log_verifier_key(origin, self.public_key))
+        except HandschlagError as error:
+            detail = f"the receipt proves nothing ({error.code}), so nothing has left"
+            raise Unavailable("audit.receipt_not_proven", detail, "send the same again later") from None
+
+
+def disclosure_document(
+    disclosure_id: str, receipt: VerifiedReceipt, envelope: str, *, obligations: Sequence[str]
+) -> str:
+    """The delivery as JSON text, still without the partner's number; that is given when it leaves.
+
+    `obligations` tell the recipient what binds it (§ 78 SGB X and the like); those of the sender stay at home.
+    """
+    document = delivery_document(
+        receipt, envelope, delivery_id=disclosure_id, sequence=0, checkpoint=_checkpoint(receipt)
+    )
+    binding = [duty for duty in obligations if duty in BINDING_DUTIES]
+    return json.dumps({**document, "obligations": binding})
+
+
+def retraction_document(disclosure_id: str, about: VerifiedReceipt, receipt: VerifiedReceipt) -> str:
+    """The retraction as JSON text: which entry is taken back, and the retraction's own entry with its receipt."""
+    return json.dumps(
+        {
+            "type": RETRACTION_TYPE,
+            "id": f"{disclosure_id}-retraction",
+            "sequence": 0,
+            "log": about.origin,
+            "index": about.index,
+            "leaf_hash": about.leaf_hash.hex(),
+            "reason": receipt.leaf.result,
+            "leaf": receipt.leaf_bytes.decode(),
+            "receipt": receipt.receipt_text,
+            "checkpoint": _checkpoint(receipt),
+        }
+    )
+
+
+def numbered(document: str, sequence: int) -> dict[str, object]:
+    """The document as it leaves, with the partner's own number."""
+    return {**json.loads(document), "sequence": sequence}
+
+
+def _checkpoint(receipt: VerifiedReceipt) -> str:
+    return Proof.parse(receipt.receipt_text).checkpoint

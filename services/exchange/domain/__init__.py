@@ -1,0 +1,1 @@
+"""Partner exchange: who the partners are and what was disclosed to them."""

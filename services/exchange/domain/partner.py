@@ -1,0 +1,94 @@
+"""Partner (Partnerstelle): a body of another legal domain to which an agency may disclose.
+
+Each agency keeps its own register. A partner has a key to which disclosures are encrypted and a key with which
+it signs acknowledgements; both are public keys as JWK (RFC 7517).
+"""
+
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from services.exchange.domain.agency import Kind
+from shared.domain import Command, Event, Json, command, event
+from shared.errors import Invalid, Refused
+
+SHORTEST_RSA_BYTES = 512
+"""4096 bits (`contracts/formats/envelope.md`)."""
+
+PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+
+
+class Channel(StrEnum):
+    """How a partner fetches: from its own broker queue, or over HTTP from its feed."""
+
+    AMQP = "amqp"
+    FEED = "feed"
+
+
+@command
+class RegisterPartner(Command):
+    partner_id: str
+    name: str
+    kind: Kind
+    channel: Channel
+    encryption_key: Json
+    signing_key: Json
+
+
+@event(version=1)
+class PartnerRegistered(Event):
+    name: str
+    kind: Kind
+    channel: Channel
+    encryption_key: Json
+    signing_key: Json
+
+
+@dataclass(frozen=True)
+class Partner:
+    registered: PartnerRegistered | None = None
+
+    def register(self, wanted: RegisterPartner) -> list[PartnerRegistered]:
+        _check_key("/encryption_key", wanted.encryption_key, {("OKP", "X25519"), ("RSA", "")})
+        _check_key("/signing_key", wanted.signing_key, {("OKP", "Ed25519")})
+        made = PartnerRegistered(
+            name=wanted.name,
+            kind=wanted.kind,
+            channel=wanted.channel,
+            encryption_key=wanted.encryption_key,
+            signing_key=wanted.signing_key,
+        )
+        if self.registered == made:
+            return []
+        if self.registered:
+            raise Refused("partner.already_registered", "this id is taken", "choose another partner id")
+        return [made]
+
+    def apply(self, event: PartnerRegistered) -> "Partner":
+        return Partner(registered=event)
+
+
+def _check_key(pointer: str, key: Mapping[str, Any], allowed: set[tuple[str, str]]) -> None:
+    kind = (str(key.get("kty", "")), str(key.get("crv", "")))
+    if kind not in allowed:
+        wanted = " or ".join(" ".join(part for part in one if part) for one in sorted(allowed))
+        fault = (pointer, "not a kind of key that is agreed here", f"send a public JWK of kind {wanted}")
+    elif PRIVATE_MEMBERS & key.keys():
+        fault = (pointer, "this is a private key", "keep it, make a new pair, and send only the public part")
+    elif kind[0] == "RSA" and _length(key.get("n")) < SHORTEST_RSA_BYTES:
+        fault = (pointer, "this key is too short", "an RSA key has at least 4096 bits")
+    elif kind[0] == "OKP" and _length(key.get("x")) != 32:
+        fault = (pointer, "this is no whole key", "send kty, crv and x of the public JWK (RFC 8037)")
+    else:
+        return
+    raise Invalid("partner.key_invalid", fault[1], fault[2], [fault])
+
+
+def _length(encoded: object) -> int:
+    """How many bytes a base64url member of a JWK has; 0 when it is none."""
+    try:
+        return len(urlsafe_b64decode(str(encoded or "") + "=="))
+    except ValueError:
+        return 0

@@ -1,0 +1,1 @@
+"""Alembic branch of the read models of the exchange service."""

@@ -1,0 +1,197 @@
+"""A partner's queue: a table of ours, because a broker's queue cannot give one message back.
+
+What waits here is sealed for the partner and stands in the log already. It leaves for the partner's broker queue in
+a small window, or when the partner fetches its feed. Numbers are given when something leaves, so that what was
+stopped before leaves no gap. `draft` keeps the content of a request between asking for the ruling and acting on
+it, sealed with the person's key, so that a repeated request commits to the very same content.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from shared.clock import timestamp
+
+metadata = MetaData()
+
+queue = Table(
+    "partner_queue",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("agency", String, nullable=False),
+    Column("partner_id", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("disclosure_id", String, nullable=False),
+    Column("channel", String, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("consents", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("sequence", Integer),
+    Column("queued_at", String, nullable=False),
+    UniqueConstraint("agency", "partner_id", "kind", "disclosure_id"),
+    Index("partner_queue_due", "state", "channel"),
+    Index("partner_queue_feed", "agency", "partner_id", "sequence"),
+)
+
+counter = Table(
+    "partner_counter",
+    metadata,
+    Column("agency", String, primary_key=True),
+    Column("partner_id", String, primary_key=True),
+    Column("last", Integer, nullable=False),
+)
+
+draft = Table(
+    "draft",
+    metadata,
+    Column("agency", String, primary_key=True),
+    Column("disclosure_id", String, primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("made_at", String, nullable=False),
+)
+
+
+class Kind(StrEnum):
+    DISCLOSURE = "disclosure"
+    RETRACTION = "retraction"
+
+
+class Place(StrEnum):
+    """`leaving` means that it may have left: a process that dies there counts it as gone."""
+
+    QUEUED = "queued"
+    LEAVING = "leaving"
+    HANDED_OVER = "handed_over"
+    DONE = "done"
+    STOPPED = "stopped"
+
+
+Waiting: TypeAlias = Row[Any]
+"""One row of the table above."""
+
+IN_WINDOW = (Place.LEAVING, Place.HANDED_OVER)
+
+
+def put(
+    tx: Connection,
+    *,
+    agency: str,
+    partner_id: str,
+    kind: Kind,
+    disclosure_id: str,
+    channel: str,
+    document: str,
+    consents: Sequence[str],
+    now: datetime,
+) -> None:
+    """Queue a document once; the same kind for the same disclosure again changes nothing."""
+    key = {"agency": agency, "partner_id": partner_id, "kind": kind.value, "disclosure_id": disclosure_id}
+    if tx.execute(select(queue.c.id).where(*(queue.c[name] == given for name, given in key.items()))).first():
+        return
+    row = {"channel": channel, "document": document, "consents": " ".join(consents)}
+    tx.execute(insert(queue).values(**key, **row, state=Place.QUEUED.value, queued_at=timestamp(now)))
+
+
+def waiting(tx: Connection, channel: str, limit: int = 500) -> Sequence[Waiting]:
+    """What waits for any partner of a channel, oldest first."""
+    due = _in(Place.QUEUED, Place.LEAVING) & (queue.c.channel == channel)
+    return tx.execute(select(queue).where(due).order_by(queue.c.id).limit(limit)).all()
+
+
+def waiting_for(tx: Connection, agency: str, partner_id: str) -> Sequence[Waiting]:
+    """What waits for one partner, oldest first."""
+    due = _of(agency, partner_id) & _in(Place.QUEUED, Place.LEAVING)
+    return tx.execute(select(queue).where(due).order_by(queue.c.id)).all()
+
+
+def in_window(tx: Connection, agency: str, partner_id: str) -> int:
+    """How many documents lie in the partner's broker queue, as far as we know."""
+    there = _of(agency, partner_id) & _in(*IN_WINDOW)
+    return int(tx.execute(select(func.count()).select_from(queue).where(there)).scalar_one())
+
+
+def handed_to(tx: Connection, agency: str, partner_id: str) -> Sequence[Waiting]:
+    """What was handed to one partner and is not yet acknowledged."""
+    there = _of(agency, partner_id) & _in(*IN_WINDOW)
+    return tx.execute(select(queue).where(there).order_by(queue.c.id)).all()
+
+
+def page(tx: Connection, agency: str, partner_id: str, after: int, limit: int) -> Sequence[Waiting]:
+    """What was handed to one partner after its own number `after`, without what was stopped since."""
+    there = _of(agency, partner_id) & _in(Place.HANDED_OVER, Place.DONE) & (queue.c.sequence > after)
+    return tx.execute(select(queue).where(there).order_by(queue.c.sequence).limit(limit)).all()
+
+
+def leave(tx: Connection, row_id: int, agency: str, partner_id: str) -> int | None:
+    """Take one document out of the waiting line and give it its number; None when it was stopped meanwhile."""
+    if not move(tx, row_id, Place.LEAVING, only_from=(Place.QUEUED, Place.LEAVING)):
+        return None
+    known = tx.execute(select(queue.c.sequence).where(queue.c.id == row_id)).scalar_one()
+    if known is not None:
+        return int(known)
+    sequence = _next(tx, agency, partner_id)
+    tx.execute(update(queue).where(queue.c.id == row_id).values(sequence=sequence))
+    return sequence
+
+
+def move(tx: Connection, row_id: int, to: Place, *, only_from: Sequence[Place]) -> bool:
+    """Change the place of one document; False when it is not where the caller thinks."""
+    moved = tx.execute(update(queue).where(queue.c.id == row_id, _in(*only_from)).values(state=to.value))
+    return bool(moved.rowcount)
+
+
+def find(tx: Connection, agency: str, disclosure_id: str, kind: Kind) -> Waiting | None:
+    """The document of one disclosure."""
+    here = (queue.c.agency == agency) & (queue.c.disclosure_id == disclosure_id)
+    return tx.execute(select(queue).where(here, queue.c.kind == kind.value)).one_or_none()
+
+
+def _of(agency: str, partner_id: str) -> ColumnElement[bool]:
+    return (queue.c.agency == agency) & (queue.c.partner_id == partner_id)
+
+
+def _in(*places: Place) -> ColumnElement[bool]:
+    return queue.c.state.in_([place.value for place in places])
+
+
+def _next(tx: Connection, agency: str, partner_id: str) -> int:
+    mine = (counter.c.agency == agency) & (counter.c.partner_id == partner_id)
+    moved = tx.execute(update(counter).where(mine).values(last=counter.c.last + 1))
+    if not moved.rowcount:
+        tx.execute(insert(counter).values(agency=agency, partner_id=partner_id, last=1))
+    return int(tx.execute(select(counter.c.last).where(mine)).scalar_one())
+
+
+def keep_draft(tx: Connection, agency: str, disclosure_id: str, sealed: str, now: datetime) -> None:
+    row = {"agency": agency, "disclosure_id": disclosure_id, "sealed": sealed, "made_at": timestamp(now)}
+    tx.execute(insert(draft).values(**row))
+
+
+def kept_draft(tx: Connection, agency: str, disclosure_id: str) -> str | None:
+    here = (draft.c.agency == agency) & (draft.c.disclosure_id == disclosure_id)
+    return tx.execute(select(draft.c.sealed).where(here)).scalar_one_or_none()
+
+
+def drop_draft(tx: Connection, agency: str, disclosure_id: str) -> None:
+    tx.execute(delete(draft).where(draft.c.agency == agency, draft.c.disclosure_id == disclosure_id))

@@ -1,0 +1,302 @@
+"""The questions that partner exchange answers: partners, how a disclosure stands, who confirmed a retraction."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from services.exchange.domain.agency import Agency, Kind
+from services.exchange.domain.disclosure import Disclosure, Match, Ruling, State
+from services.exchange.domain.partner import Channel, Partner
+from services.exchange.projections import consents_used, disclosure_list, log_entries, partner_list
+from shared.domain import Json, value
+from shared.errors import NotFound
+from shared.eventstore import AgencyStore
+
+REASONED_ROLES = ("case_worker", "auditor")
+"""Who reads the reasons of a refusal: staff of the agency that owns the data, and those who review it."""
+
+NOTHING_MORE = "Die Übermittlung findet nicht statt."
+"""The one wording for everybody else: not consented, not held and held back by law read alike."""
+
+
+@value
+class AgencyQuestion:
+    agency_id: str
+
+
+@value
+class AgencyView:
+    agency_id: str
+    name: str
+    kind: Kind
+    version: int
+
+
+@value
+class PartnerQuestion:
+    partner_id: str
+
+
+@value
+class PartnerView:
+    partner_id: str
+    name: str
+    kind: Kind
+    channel: Channel
+    encryption_key: Json
+    signing_key: Json
+    version: int
+
+
+@value
+class PartnersQuestion:
+    after: str = ""
+    limit: int = 50
+
+
+@value
+class PartnerItem:
+    partner_id: str
+    name: str
+    body: str
+    domain: str
+    channel: str
+
+
+@value
+class PartnerPage:
+    items: tuple[PartnerItem, ...]
+    next: str | None
+
+
+@value
+class DisclosureQuestion:
+    disclosure_id: str
+
+
+@value
+class DisclosureView:
+    """`ruling` is there for those who may read the reasons; `answer` is what anybody may read."""
+
+    disclosure_id: str
+    person_id: str
+    partner_id: str
+    categories: tuple[str, ...]
+    purpose: str
+    basis: str | None
+    state: State
+    answer: str
+    ruling: Ruling | None
+    sequence: int | None
+    match: Match | None
+    handed_over_at: datetime | None
+    acknowledged_at: datetime | None
+    retracted_at: datetime | None
+    retraction_acknowledged_at: datetime | None
+    version: int
+
+
+@value
+class DisclosuresQuestion:
+    """Disclosures after the id `after`; of one person when named. `limit` 1 to 500."""
+
+    person_id: str | None = None
+    after: str = ""
+    limit: int = 50
+
+
+@value
+class DisclosurePage:
+    items: tuple[DisclosureView, ...]
+    next: str | None
+
+
+@value
+class FeedQuestion:
+    """What was handed to the partner after its own number `after`. `limit` 1 to 100."""
+
+    partner_id: str
+    after: int = 0
+    limit: int = 20
+
+
+@value
+class FeedItem:
+    sequence: int
+    kind: str
+    document: Json
+
+
+@value
+class FeedPage:
+    """`next` is the number to ask with the next time."""
+
+    items: tuple[FeedItem, ...]
+    next: int
+
+
+@value
+class Acknowledge:
+    """`signed` is the partner's JWS (`contracts/formats/envelope.md`)."""
+
+    partner_id: str
+    signed: str
+
+
+@value
+class Acknowledged:
+    result: str
+
+
+@value
+class WithdrawalQuestion:
+    consent_id: str
+
+
+@value
+class RetractionView:
+    """How one disclosure made under a withdrawn consent stands: stopped in time, or retracted and confirmed."""
+
+    disclosure_id: str
+    partner_id: str
+    state: State
+    handed_over_at: datetime | None
+    retracted_at: datetime | None
+    acknowledged_at: datetime | None
+
+
+@value
+class WithdrawalReport:
+    consent_id: str
+    recipients: tuple[RetractionView, ...]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Reads one agency's partners and disclosures."""
+
+    store: AgencyStore
+
+    def agency(self, agency_id: str) -> AgencyView:
+        agency, version = self.store.load(Agency, agency_id)
+        if not agency.registered:
+            detail = "this agency is not registered"
+            raise NotFound("agency.unknown", detail, "register it at /v1/agencies")
+        known = agency.registered
+        return AgencyView(agency_id=agency_id, name=known.name, kind=known.kind, version=version)
+
+    def partner(self, partner_id: str) -> PartnerView:
+        partner, version = self.store.load(Partner, partner_id)
+        if not partner.registered:
+            fault = ("/partner_id", "this agency knows no such partner", "register the partner first")
+            raise NotFound("partner.unknown", fault[1], fault[2], [fault])
+        known = partner.registered
+        return PartnerView(
+            partner_id=partner_id,
+            name=known.name,
+            kind=known.kind,
+            channel=known.channel,
+            encryption_key=known.encryption_key,
+            signing_key=known.signing_key,
+            version=version,
+        )
+
+    def partners(self, tx: Connection, asked: PartnersQuestion) -> PartnerPage:
+        limit = min(max(asked.limit, 1), 500)
+        table = partner_list
+        here = (table.c.agency == self.store.name) & (table.c.partner_id > asked.after)
+        rows = tx.execute(select(table).where(here).order_by(table.c.partner_id).limit(limit + 1)).all()
+        items = tuple(
+            PartnerItem(
+                partner_id=row.partner_id,
+                name=row.name,
+                body=row.body,
+                domain=row.domain,
+                channel=row.channel,
+            )
+            for row in rows[:limit]
+        )
+        return PartnerPage(items=items, next=items[-1].partner_id if len(rows) > limit else None)
+
+    def disclosure(self, disclosure_id: str, role: str) -> DisclosureView:
+        disclosure, version = self.store.load(Disclosure, disclosure_id)
+        if not disclosure.requested:
+            raise NotFound("disclosure.unknown")
+        asked = disclosure.requested
+        handed_over, acknowledged = disclosure.handed_over, disclosure.acknowledged
+        return DisclosureView(
+            disclosure_id=disclosure_id,
+            person_id=asked.person_id,
+            partner_id=asked.partner_id,
+            categories=asked.categories,
+            purpose=asked.purpose,
+            basis=asked.basis,
+            state=disclosure.state if role in REASONED_ROLES else _coarse(disclosure.state),
+            answer=_answer(disclosure, role),
+            ruling=disclosure.ruling if role in REASONED_ROLES else None,
+            sequence=handed_over.sequence if handed_over else None,
+            match=acknowledged.match if acknowledged else None,
+            handed_over_at=handed_over.at if handed_over else None,
+            acknowledged_at=acknowledged.at if acknowledged else None,
+            retracted_at=disclosure.retracted.at if disclosure.retracted else None,
+            retraction_acknowledged_at=disclosure.retraction_acknowledged_at,
+            version=version,
+        )
+
+    def disclosures(self, tx: Connection, asked: DisclosuresQuestion, role: str) -> DisclosurePage:
+        limit = min(max(asked.limit, 1), 500)
+        table = disclosure_list
+        found = select(table.c.disclosure_id).where(
+            table.c.agency == self.store.name, table.c.disclosure_id > asked.after
+        )
+        if asked.person_id is not None:
+            found = found.where(table.c.person_id == asked.person_id)
+        ids = list(tx.execute(found.order_by(table.c.disclosure_id).limit(limit + 1)).scalars())
+        items = tuple(self.disclosure(disclosure_id, role) for disclosure_id in ids[:limit])
+        return DisclosurePage(items=items, next=ids[limit - 1] if len(ids) > limit else None)
+
+    def withdrawal(self, tx: Connection, asked: WithdrawalQuestion) -> WithdrawalReport:
+        return WithdrawalReport(
+            consent_id=asked.consent_id,
+            recipients=tuple(self._retractions(self.under_consent(tx, asked.consent_id))),
+        )
+
+    def under_consent(self, tx: Connection, consent_id: str) -> list[str]:
+        """The disclosures that rested on a consent."""
+        table = consents_used
+        here = (table.c.agency == self.store.name) & (table.c.consent_id == consent_id)
+        found = select(table.c.disclosure_id).where(here).order_by(table.c.disclosure_id)
+        return list(tx.execute(found).scalars())
+
+    def about_entry(self, tx: Connection, origin: str, index: int) -> str | None:
+        """The disclosure that an entry of the log is about."""
+        table = log_entries
+        here = (table.c.agency == self.store.name) & (table.c.origin == origin) & (table.c.index == index)
+        return tx.execute(select(table.c.disclosure_id).where(here)).scalar_one_or_none()
+
+    def _retractions(self, ids: list[str]) -> Iterator[RetractionView]:
+        for disclosure_id in ids:
+            disclosure, _ = self.store.load(Disclosure, disclosure_id)
+            if disclosure.requested:
+                yield RetractionView(
+                    disclosure_id=disclosure_id,
+                    partner_id=disclosure.requested.partner_id,
+                    state=disclosure.state,
+                    handed_over_at=disclosure.handed_over.at if disclosure.handed_over else None,
+                    retracted_at=disclosure.retracted.at if disclosure.retracted else None,
+                    acknowledged_at=disclosure.retraction_acknowledged_at,
+                )
+
+
+def _coarse(state: State) -> State:
+    return State.DENIED if state is State.NOT_HELD else state
+
+
+def _answer(disclosure: Disclosure, role: str) -> str:
+    if disclosure.state not in (State.DENIED, State.NOT_HELD):
+        return ""
+    if role in REASONED_ROLES and disclosure.ruling:
+        return disclosure.ruling.explanation
+    return NOTHING_MORE

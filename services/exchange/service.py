@@ -1,0 +1,119 @@
+"""What may be asked of partner exchange over RPC."""
+
+from services.exchange import acknowledgement, handlers
+from services.exchange.asks import Asks
+from services.exchange.delivery import Delivery, provide_queue
+from services.exchange.directory import DirectoryPage, DirectoryQuestion, look_up
+from services.exchange.documents import LogKey
+from services.exchange.domain.agency import RegisterAgency
+from services.exchange.domain.disclosure import RequestDisclosure
+from services.exchange.domain.partner import Channel, RegisterPartner
+from services.exchange.projections import DIRECTORY
+from services.exchange.queries import (
+    Acknowledge,
+    Acknowledged,
+    AgencyQuestion,
+    AgencyView,
+    DisclosurePage,
+    DisclosureQuestion,
+    DisclosuresQuestion,
+    DisclosureView,
+    Exchange,
+    FeedPage,
+    FeedQuestion,
+    PartnerPage,
+    PartnerQuestion,
+    PartnersQuestion,
+    PartnerView,
+    WithdrawalQuestion,
+    WithdrawalReport,
+)
+from shared import runtime
+from shared.domain import Receipt
+from shared.eventstore import AgencyStore, catch_up
+from shared.identity import Caller
+
+
+class ExchangeService:
+    name = "exchange"
+
+    context = runtime.service_context()
+
+    @runtime.rpc
+    def register_agency(self, command: RegisterAgency, caller: Caller) -> Receipt:
+        return handlers.register_agency(command, self._of(caller), command_id=caller.command_id)
+
+    @runtime.rpc
+    def agency(self, question: AgencyQuestion, caller: Caller) -> AgencyView:
+        return Exchange(self._of(caller)).agency(question.agency_id)
+
+    @runtime.rpc
+    def register_partner(self, command: RegisterPartner, caller: Caller) -> Receipt:
+        receipt = handlers.register_partner(command, self._of(caller), command_id=caller.command_id)
+        if command.channel is Channel.AMQP:
+            provide_queue(self.context.settings, command.partner_id)
+        return receipt
+
+    @runtime.rpc
+    def partner(self, question: PartnerQuestion, caller: Caller) -> PartnerView:
+        return Exchange(self._of(caller)).partner(question.partner_id)
+
+    @runtime.rpc
+    def partners(self, question: PartnersQuestion, caller: Caller) -> PartnerPage:
+        catch_up(self.context.store, DIRECTORY)
+        with self.context.database.read() as tx:
+            return Exchange(self._of(caller)).partners(tx, question)
+
+    @runtime.rpc
+    def directory(self, question: DirectoryQuestion, caller: Caller) -> DirectoryPage:
+        del caller
+        return look_up(question)
+
+    @runtime.rpc
+    def request_disclosure(self, command: RequestDisclosure, caller: Caller) -> DisclosureView:
+        handlers.Desk(
+            agency=caller.agency,
+            store=self._of(caller),
+            database=self.context.database,
+            keys=self.context.keys,
+            clock=self.context.clock,
+            asks=Asks(self.context.calls, caller),
+            log_key=LogKey.load(self.context.settings.keys),
+        ).request(command, caller)
+        return Exchange(self._of(caller)).disclosure(command.disclosure_id, caller.role)
+
+    @runtime.rpc
+    def disclosure(self, question: DisclosureQuestion, caller: Caller) -> DisclosureView:
+        return Exchange(self._of(caller)).disclosure(question.disclosure_id, caller.role)
+
+    @runtime.rpc
+    def disclosures(self, question: DisclosuresQuestion, caller: Caller) -> DisclosurePage:
+        catch_up(self.context.store, DIRECTORY)
+        with self.context.database.read() as tx:
+            return Exchange(self._of(caller)).disclosures(tx, question, caller.role)
+
+    @runtime.rpc
+    def feed(self, question: FeedQuestion, caller: Caller) -> FeedPage:
+        context = self.context
+        delivery = Delivery(context.store, context.database, context.clock, context.calls)
+        return delivery.feed(caller.agency, question)
+
+    @runtime.rpc
+    def acknowledge(self, question: Acknowledge, caller: Caller) -> Acknowledged:
+        catch_up(self.context.store, DIRECTORY)
+        return acknowledgement.Desk(
+            agency=caller.agency,
+            store=self._of(caller),
+            database=self.context.database,
+            clock=self.context.clock,
+            log_key=LogKey.load(self.context.settings.keys),
+        ).take(question)
+
+    @runtime.rpc
+    def withdrawal(self, question: WithdrawalQuestion, caller: Caller) -> WithdrawalReport:
+        catch_up(self.context.store, DIRECTORY)
+        with self.context.database.read() as tx:
+            return Exchange(self._of(caller)).withdrawal(tx, question)
+
+    def _of(self, caller: Caller) -> AgencyStore:
+        return self.context.store.agency(caller.agency, actor=caller.actor, trace=caller.trace)

@@ -1,0 +1,288 @@
+"""What a withdrawal sets off (Art. 7 Abs. 3 DSGVO): stopped before it left, retracted afterwards, then confirmed."""
+
+from collections.abc import Iterator
+from datetime import date
+
+import pytest
+
+from services.exchange import partner_queue
+from services.exchange.domain.disclosure import Disclosure, State
+from services.exchange.queries import WithdrawalQuestion, WithdrawalReport
+from shared.domain import Json
+from shared.errors import Invalid, Unavailable
+from tests.support.clock import FixedClock
+from tests.support.local_platform import LocalPlatform, local_platform
+from tests.support.workplace import REFERRAL, PartnerDesk, Workplace, request_of
+
+COACHING = "coaching_content"
+
+
+class Story:
+    """One consent, and disclosures that rest on it."""
+
+    def __init__(self, at: Workplace, valid_until: date | None = None) -> None:
+        self.at = at
+        self.partner = at.partner("measure_provider", "provider")
+        self.person_id = at.person()
+        at.entry(self.person_id, COACHING)
+        self.consent_id = at.consent(self.person_id, self.partner.partner_id, COACHING, valid_until=valid_until)
+
+    def disclose(self) -> str:
+        found = self.at.request(request_of(self.person_id, self.partner, COACHING, purpose=REFERRAL))
+        assert found.state is State.PERMITTED
+        return found.disclosure_id
+
+    def withdraw(self) -> None:
+        """The person withdraws, and everybody who listens has heard it."""
+        self.at.withdraw(self.consent_id)
+        self.at.platform.deliver_messages()
+
+    def state(self, disclosure_id: str) -> State:
+        return self.at.disclosure(disclosure_id).state
+
+    def report(self) -> WithdrawalReport:
+        question = WithdrawalQuestion(consent_id=self.consent_id)
+        return self.at.ask("exchange", "withdrawal", question, WithdrawalReport, role="citizen")
+
+    def results(self) -> list[str]:
+        """What the log says happened after the intents."""
+        self.at.platform.deliver_messages()
+        return [leaf["result"] for leaf in self.at.leaves() if leaf["kind"] != "intent"]
+
+
+@pytest.fixture
+def story(jobcenter: Workplace) -> Story:
+    return Story(jobcenter)
+
+
+def test_what_was_not_yet_fetched_is_stopped(story: Story) -> None:
+    disclosure_id = story.disclose()
+    story.withdraw()
+    assert story.partner.documents() == []
+    assert story.state(disclosure_id) is State.STOPPED
+    assert story.results() == ["stopped"]
+
+
+def test_what_is_fetched_before_the_withdrawal_was_heard_is_stopped_all_the_same(story: Story) -> None:
+    disclosure_id = story.disclose()
+    story.at.withdraw(story.consent_id)
+    assert story.partner.documents() == []
+    assert story.state(disclosure_id) is State.STOPPED
+
+
+def test_what_was_stopped_leaves_no_gap_in_the_partners_numbers(story: Story) -> None:
+    story.disclose()
+    story.withdraw()
+    story.at.request(request_of(story.person_id, story.partner, COACHING, purpose=REFERRAL))
+    story.consent_id = story.at.consent(story.person_id, story.partner.partner_id, COACHING)
+    later = story.disclose()
+    assert [(d["id"], d["sequence"]) for d in story.partner.documents()] == [(later, 1)]
+
+
+def test_after_a_withdrawal_the_next_request_is_denied(story: Story) -> None:
+    story.withdraw()
+    found = story.at.request(request_of(story.person_id, story.partner, COACHING, purpose=REFERRAL))
+    assert found.state is State.DENIED
+
+
+def retraction(partner: PartnerDesk) -> Json:
+    (document,) = partner.documents()
+    assert document["type"] == "handschlag.retraction.v1"
+    return document
+
+
+def test_what_the_partner_has_is_retracted_and_the_partner_confirms(story: Story) -> None:
+    disclosure_id = story.disclose()
+    (delivered,) = story.partner.documents()
+    story.partner.acknowledge(story.partner.signed(delivered))
+    story.at.platform.deliver_messages()
+    story.withdraw()
+    assert story.state(disclosure_id) is State.RETRACTED
+    document = retraction(story.partner)
+    intent, taken_back = story.partner.receipt(delivered), story.partner.receipt(document)
+    assert (document["index"], document["log"]) == (intent.index, intent.origin)
+    assert document["leaf_hash"] == intent.leaf_hash.hex()
+    assert (taken_back.leaf.kind, taken_back.leaf.result) == ("retraction", "consent_withdrawn")
+    assert taken_back.leaf.about is not None
+    assert taken_back.leaf.about.index == intent.index
+    story.partner.acknowledge(story.partner.signed(document))
+    assert story.state(disclosure_id) is State.RETRACTION_ACKNOWLEDGED
+    assert story.results() == ["handed_over", "matched", "consent_withdrawn", "retraction_acknowledged"]
+
+
+def test_the_retraction_counts_on_in_the_partners_numbers(story: Story) -> None:
+    story.disclose()
+    (delivered,) = story.partner.documents()
+    story.withdraw()
+    assert (delivered["sequence"], retraction(story.partner)["sequence"]) == (1, 2)
+
+
+def test_what_was_fetched_and_not_yet_acknowledged_is_retracted_too(story: Story) -> None:
+    disclosure_id = story.disclose()
+    story.partner.documents()
+    story.withdraw()
+    assert story.state(disclosure_id) is State.RETRACTED
+
+
+def test_an_acknowledgement_of_the_delivery_that_comes_late_is_kept(story: Story) -> None:
+    disclosure_id = story.disclose()
+    (delivered,) = story.partner.documents()
+    story.withdraw()
+    story.partner.acknowledge(story.partner.signed(delivered))
+    found = story.at.disclosure(disclosure_id)
+    assert (found.state, found.match) == (State.RETRACTED, "matched")
+    story.partner.acknowledge(story.partner.signed(retraction(story.partner)))
+    assert story.state(disclosure_id) is State.RETRACTION_ACKNOWLEDGED
+
+
+def test_another_partner_cannot_confirm_a_retraction(story: Story) -> None:
+    disclosure_id = story.disclose()
+    story.partner.documents()
+    story.withdraw()
+    stranger, document = story.at.partner(), retraction(story.partner)
+    with pytest.raises(Invalid):
+        stranger.acknowledge(stranger.signed(document))
+    assert story.state(disclosure_id) is State.RETRACTED
+
+
+def test_the_person_reads_who_was_told_and_who_confirmed(story: Story) -> None:
+    reached = story.disclose()
+    story.partner.documents()
+    waiting = story.disclose()
+    story.withdraw()
+    told = {item.disclosure_id: item for item in story.report().recipients}
+    assert {found: item.state for found, item in told.items()} == {
+        reached: State.RETRACTED,
+        waiting: State.STOPPED,
+    }
+    assert told[reached].acknowledged_at is None
+    story.partner.acknowledge(story.partner.signed(retraction(story.partner)))
+    confirmed = next(item for item in story.report().recipients if item.disclosure_id == reached)
+    assert confirmed.acknowledged_at is not None
+    assert confirmed.partner_id == story.partner.partner_id
+
+
+def test_the_withdrawal_heard_twice_changes_nothing(story: Story) -> None:
+    disclosure_id = story.disclose()
+    story.partner.documents()
+    story.withdraw()
+    before, log = story.at.disclosure(disclosure_id), story.results()
+    story.at.platform.deliver_messages(from_the_start=True)
+    assert (story.at.disclosure(disclosure_id), story.results()) == (before, log)
+    assert len(story.partner.documents()) == 1
+
+
+def test_a_disclosure_that_rests_on_another_consent_is_left_alone(story: Story) -> None:
+    other = Story(story.at)
+    untouched = other.disclose()
+    story.disclose()
+    story.withdraw()
+    assert other.state(untouched) is State.PERMITTED
+    assert len(other.partner.documents()) == 1
+
+
+def test_a_disclosure_that_the_law_carries_without_consent_outlives_the_withdrawal(story: Story) -> None:
+    insurer = story.at.partner()
+    disclosed = story.at.request(request_of(story.person_id, insurer, "master_data"))
+    story.withdraw()
+    assert story.state(disclosed.disclosure_id) is State.PERMITTED
+    assert len(insurer.documents()) == 1
+
+
+def test_while_the_log_is_away_a_withdrawal_waits_and_is_carried_out_afterwards(story: Story) -> None:
+    disclosure_id = story.disclose()
+    story.partner.documents()
+    calls = story.at.platform.calls
+    audit = calls.services.pop("audit")
+    try:
+        story.withdraw()
+        assert story.state(disclosure_id) is State.HANDED_OVER
+    finally:
+        calls.services["audit"] = audit
+    story.at.platform.retry_messages()
+    assert story.state(disclosure_id) is State.RETRACTED
+
+
+def test_while_the_register_is_away_nothing_leaves(story: Story) -> None:
+    disclosure_id = story.disclose()
+    calls = story.at.platform.calls
+    consent = calls.services.pop("consent")
+    try:
+        with pytest.raises(Unavailable):
+            story.partner.documents()
+    finally:
+        calls.services["consent"] = consent
+    assert story.state(disclosure_id) is State.PERMITTED
+    assert len(story.partner.documents()) == 1
+
+
+def dies_while_leaving(story: Story, disclosure_id: str) -> None:
+    """A process marked the document as leaving, and nobody knows whether it left."""
+    with story.at.platform.contexts["exchange"].database.write() as tx:
+        row = partner_queue.find(tx, story.at.agency, disclosure_id, partner_queue.Kind.DISCLOSURE)
+        assert row is not None
+        assert partner_queue.leave(tx, row.id, story.at.agency, story.partner.partner_id) == 1
+
+
+def test_a_document_that_was_leaving_is_sent_again_under_the_same_number(story: Story) -> None:
+    disclosure_id = story.disclose()
+    dies_while_leaving(story, disclosure_id)
+    assert [(d["id"], d["sequence"]) for d in story.partner.documents()] == [(disclosure_id, 1)]
+    assert story.state(disclosure_id) is State.HANDED_OVER
+
+
+def test_a_document_that_was_leaving_is_not_sent_again_once_its_consent_fell(story: Story) -> None:
+    disclosure_id = story.disclose()
+    dies_while_leaving(story, disclosure_id)
+    story.at.withdraw(story.consent_id)
+    assert story.partner.documents() == []
+    assert story.state(disclosure_id) is State.PERMITTED
+
+
+def test_a_document_that_may_have_left_counts_as_gone_and_is_retracted(story: Story) -> None:
+    disclosure_id = story.disclose()
+    dies_while_leaving(story, disclosure_id)
+    story.withdraw()
+    assert story.state(disclosure_id) is State.RETRACTED
+    exchange = story.at.platform.contexts["exchange"]
+    happened = exchange.store.agency(story.at.agency).read(Disclosure, disclosure_id)
+    assert [type(record.event).__name__ for record in happened][-2:] == ["DisclosureHandedOver", "DisclosureRetracted"]
+    assert retraction(story.partner)["sequence"] == 2
+
+
+@pytest.fixture
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalPlatform, FixedClock]]:
+    """A platform whose clock may be moved."""
+    clock = FixedClock()
+    with local_platform(tmp_path_factory.mktemp("own"), clock=clock) as platform:
+        yield platform, clock
+
+
+def test_a_consent_that_ran_out_before_the_partner_came_stops_the_delivery(
+    own: tuple[LocalPlatform, FixedClock],
+) -> None:
+    platform, clock = own
+    story = Story(Workplace.of(platform), valid_until=date(2026, 3, 3))
+    disclosure_id = story.disclose()
+    clock.move(days=2)
+    assert story.partner.documents() == []
+    assert story.state(disclosure_id) is State.STOPPED
+
+
+def test_a_late_acknowledgement_is_told_from_the_retraction_also_when_the_logs_of_two_years_count_alike(
+    own: tuple[LocalPlatform, FixedClock],
+) -> None:
+    platform, clock = own
+    story = Story(Workplace.of(platform))
+    disclosure_id = story.disclose()
+    (delivered,) = story.partner.documents()
+    clock.move(days=365)
+    story.withdraw()
+    document = retraction(story.partner)
+    first, second = story.partner.receipt(delivered), story.partner.receipt(document)
+    assert (first.index, first.origin[-4:]) == (second.index, "2026")
+    assert second.origin.endswith("2027")
+    story.partner.acknowledge(story.partner.signed(delivered))
+    assert story.at.disclosure(disclosure_id).match == "matched"
+    story.partner.acknowledge(story.partner.signed(document))
+    assert story.state(disclosure_id) is State.RETRACTION_ACKNOWLEDGED
