@@ -1,0 +1,5 @@
+"""Pages for people, rendered on the server, in German: start page, signing in, a citizen's own data, problem pages."""
+
+from services.gateway.console.pages import blueprint, error_page
+
+__all__ = ["blueprint", "error_page"]

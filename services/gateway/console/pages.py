@@ -1,0 +1,158 @@
+"""The pages themselves. Reads and changes go through the same operations as the interface does."""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, abort, current_app, make_response, redirect, render_template, request, session
+from werkzeug.wrappers import Response as AnyResponse
+
+from services.gateway.auth import CITIZEN, Asker, Tokens
+from services.gateway.console.sign_in import Elsewhere, Here, SignIn, require_same_form
+from services.gateway.development_provider import DevelopmentProvider
+from services.gateway.front_door import FrontDoor
+from services.gateway.problems import by_slug, problem_types
+from shared.clock import LEGAL_ZONE, Clock
+from shared.config import Settings
+from shared.domain import Json
+from shared.policy import present_law
+
+STATES = {
+    "requested": "angefragt",
+    "denied": "nicht weitergegeben",
+    "not_held": "nicht weitergegeben",
+    "permitted": "wird weitergegeben",
+    "stopped": "gestoppt",
+    "handed_over": "weitergegeben",
+    "acknowledged": "weitergegeben und bestätigt",
+    "retracted": "zurückgerufen",
+    "retraction_acknowledged": "zurückgerufen und bestätigt",
+}
+STATUSES = {
+    "given": "gilt",
+    "not_yet": "gilt noch nicht",
+    "refused": "abgelehnt",
+    "withdrawn": "widerrufen",
+    "expired": "abgelaufen",
+    "unknown": "unbekannt",
+}
+ROLE_NAMES = {
+    "citizen": "Bürgerin oder Bürger",
+    "case_worker": "Fallmanagement",
+    "partner_system": "Partnersystem",
+    "auditor": "Prüfung",
+    "operator": "Betrieb",
+}
+
+
+def blueprint(
+    settings: Settings, front: FrontDoor, tokens: Tokens, provider: DevelopmentProvider | None, clock: Clock
+) -> Blueprint:
+    """The pages of this application."""
+    pages = Blueprint("console", __name__)
+    pages.add_app_template_filter(_day, "day")
+    pages.add_app_template_filter(_category, "category")
+    pages.add_app_template_filter(_purpose, "purpose")
+
+    def sign_in() -> SignIn:
+        base = provider.issuer if provider else request.host_url.rstrip("/")
+        where = Here(provider) if provider else Elsewhere(settings.issuer)
+        return SignIn(settings, tokens, where, clock, base)
+
+    _add_public_pages(pages, sign_in)
+    _add_sign_in(pages, sign_in, urlsplit(provider.issuer).netloc if provider else None)
+    _add_own_data(pages, sign_in, front)
+    return pages
+
+
+def _add_public_pages(pages: Blueprint, sign_in: Callable[[], SignIn]) -> None:
+    @pages.app_context_processor
+    def everywhere() -> Json:
+        asker = sign_in().asker(session)
+        role = ROLE_NAMES[asker.role] if asker else ""
+        return {"demo": current_app.config["DEMO"], "role_name": role, "csrf": session.get("csrf", "")}
+
+    @pages.get("/")
+    def start() -> str:
+        return render_template("start.html")
+
+    @pages.get("/problems/<slug>")
+    def problem(slug: str) -> str:
+        code = by_slug(slug)
+        if code is None:
+            abort(404)
+        return render_template("problem.html", code=code, problem=problem_types()[code])
+
+
+def _add_sign_in(pages: Blueprint, sign_in: Callable[[], SignIn], own_host: str | None) -> None:
+    @pages.get("/anmelden")
+    def begin() -> AnyResponse:
+        if own_host and request.host != own_host:
+            return redirect(f"{request.scheme}://{own_host}/anmelden")
+        return redirect(sign_in().begin(session))
+
+    @pages.get("/anmelden/antwort")
+    def finish() -> AnyResponse:
+        sign_in().finish(session, request.args.get("state", ""), request.args.get("code", ""))
+        return redirect("/meine-daten", code=303)
+
+    @pages.post("/abmelden")
+    def leave() -> AnyResponse:
+        require_same_form(session, request.form.get("csrf", ""))
+        session.clear()
+        return redirect("/", code=303)
+
+
+def _add_own_data(pages: Blueprint, sign_in: Callable[[], SignIn], front: FrontDoor) -> None:
+    @pages.get("/meine-daten")
+    def my_data() -> AnyResponse:
+        asker = sign_in().asker(session)
+        if asker is None:
+            return redirect("/anmelden")
+        return _page("my_data.html", **_own(front, asker))
+
+    @pages.post("/meine-daten/einwilligungen/<consent_id>/widerruf")
+    def withdraw(consent_id: str) -> AnyResponse:
+        asker = sign_in().asker(session)
+        if asker is None:
+            return redirect("/anmelden", code=303)
+        require_same_form(session, request.form.get("csrf", ""))
+        front.handle(front.operations["consent.withdraw_consent"], asker, {"consent_id": consent_id})
+        return redirect("/meine-daten", code=303)
+
+
+def error_page(told: Json) -> Response:
+    """The page for a browser that met a problem."""
+    problem = problem_types()[told["code"]]
+    return make_response(render_template("error.html", told=told, problem=problem), told["status"])
+
+
+def _own(front: FrontDoor, asker: Asker) -> Json:
+    if asker.role != CITIZEN:
+        return {"citizen": False}
+    shown = {
+        name: front.handle(front.operations[operation], asker, {}).view
+        for name, operation in (("consents", "consent.consents"), ("disclosures", "exchange.disclosures"))
+    }
+    return {"citizen": True, **shown, "states": STATES, "statuses": STATUSES}
+
+
+def _page(template: str, **shown: object) -> Response:
+    response = make_response(render_template(template, **shown))
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _day(moment: date | datetime | None) -> str:
+    if moment is None:
+        return ""
+    day = moment.astimezone(LEGAL_ZONE) if isinstance(moment, datetime) else moment
+    return day.strftime("%d.%m.%Y")
+
+
+def _category(name: str) -> str:
+    return present_law().vocabulary.categories.get(name, name)
+
+
+def _purpose(name: str) -> str:
+    return present_law().vocabulary.purposes.get(name, name)

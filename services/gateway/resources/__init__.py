@@ -1,0 +1,39 @@
+"""What can be asked over HTTP and AMQP: one module per noun."""
+
+from collections.abc import Mapping
+
+from services.gateway.operations import Operation
+from services.gateway.resources.agencies import agencies
+from services.gateway.resources.assessments import assessments
+from services.gateway.resources.cases import cases
+from services.gateway.resources.consents import consents
+from services.gateway.resources.disclosures import disclosures
+from services.gateway.resources.entries import entries
+from services.gateway.resources.feed import feed
+from services.gateway.resources.log import log
+from services.gateway.resources.objections import objections
+from services.gateway.resources.partners import partners
+from services.gateway.resources.persons import persons
+from services.gateway.resources.releases import releases
+from services.gateway.resources.words import words
+
+RESOURCES = (
+    agencies,
+    partners,
+    persons,
+    cases,
+    entries,
+    consents,
+    releases,
+    objections,
+    assessments,
+    disclosures,
+    feed,
+    log,
+    words,
+)
+
+OPERATIONS: Mapping[str, Operation] = {
+    operation.name: operation for resource in RESOURCES for operation in resource.operations
+}
+"""Every operation by its name, which is also the type of an AMQP message."""

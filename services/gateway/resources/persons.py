@@ -1,0 +1,53 @@
+"""Persons (teilnehmende Personen) whom the agency accompanies."""
+
+from datetime import date
+
+from services.gateway.operations import Desk, Resource
+from shared.domain import Personal, value
+
+persons = Resource("persons", "Persons whom the agency accompanies. Their ids are random and its own.")
+
+
+@value
+class NewPerson:
+    name: str
+    birth_date: date
+    contact: str | None = None
+    person_id: str | None = None
+
+
+@value
+class RegisterPerson:
+    person_id: str
+    name: Personal[str]
+    birth_date: Personal[date]
+    contact: Personal[str | None]
+
+
+@value
+class WhichPerson:
+    person_id: str
+
+
+@value
+class PersonView:
+    person_id: str
+    name: Personal[str]
+    birth_date: Personal[date]
+    contact: Personal[str | None]
+    version: int
+
+
+@persons.reads("/persons/<person_id>", "cases.person", dated=True)
+def person(desk: Desk, which: WhichPerson) -> PersonView:
+    """Read a person."""
+    return desk.ask("cases", "person", which, PersonView)
+
+
+@persons.changes("POST", "/persons", "cases.register_person", shows=person)
+def register_person(desk: Desk, new: NewPerson) -> WhichPerson:
+    """Register a person."""
+    person_id = desk.new_id(new.person_id, "person_id")
+    command = RegisterPerson(person_id=person_id, name=new.name, birth_date=new.birth_date, contact=new.contact)
+    desk.tell("cases", "register_person", command)
+    return WhichPerson(person_id=person_id)
