@@ -1,0 +1,1 @@
+"""The demonstration: invented agencies and persons, and a story played through the public interfaces."""
