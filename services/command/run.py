@@ -30,6 +30,12 @@ STARTED_IN = 60.0
 NEXT_PORTS = 20
 RESTART_AFTER = 0.5
 STORY_FAILED = 1
+ROOT = Path(__file__).resolve().parents[2]
+GATEWAY = [
+    *(sys.executable, "-m", "gunicorn", "--config", str(ROOT / "deploy" / "gunicorn_conf.py")),
+    "services.gateway.wsgi:app",
+]
+"""The gateway as a process of its own; settings come from the environment."""
 
 
 @click.command()
@@ -150,7 +156,7 @@ def _as_processes(settings: Settings, wanted: _Wanted) -> int:
     command = [sys.executable, "-m", "services.command"]
     parts = {name: [*command, "service", name] for name in DEFINITIONS}
     parts["inbox"] = [*command, "inbox"]
-    parts["gateway"] = _gateway_command(settings)
+    parts["gateway"] = GATEWAY
     with _Children(parts, _environment(settings)) as children:
         _wait_for_port(settings)
         told = True
@@ -221,22 +227,6 @@ def _environment(settings: Settings) -> dict[str, str]:
         "ISSUER": settings.issuer,
     }
     return {**os.environ, **{f"HANDSCHLAG_{name}": str(value) for name, value in named.items()}}
-
-
-def _gateway_command(settings: Settings) -> list[str]:
-    where = f"{settings.host}:{settings.port}"
-    options = [
-        "--no-control-socket",
-        "--worker-class",
-        "gthread",
-        "--threads",
-        "8",
-        "--bind",
-        where,
-        "--log-level",
-        "warning",
-    ]
-    return [sys.executable, "-m", "gunicorn", *options, "services.gateway.wsgi:app"]
 
 
 def _url(settings: Settings) -> str:

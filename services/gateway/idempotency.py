@@ -2,7 +2,7 @@
 
 What is kept: keyed hashes of the key and of the request, how far it got, and where the result stands; never a body
 or an answer. Rows stay, because the command id is derived from the key for good. A unique key is the lock: it holds
-between processes. An attempt that did not end within 30 seconds is taken over; the services recognise its command id.
+between processes. An attempt that did not end within 5 seconds is taken over; the services recognise its command id.
 """
 
 import uuid
@@ -30,7 +30,7 @@ from services.gateway.secret import Secret
 from shared.clock import Clock, timestamp
 from shared.database import Database
 
-TAKEN_OVER = timedelta(seconds=30)
+TAKEN_OVER = timedelta(seconds=5)
 _SETTING_UP = 0x68736567
 
 metadata = MetaData()

@@ -22,6 +22,7 @@ from services import SERVICES
 from services.command.demo.platform_client import As, PlatformClient
 from services.command.demo.world import PARTNERS, World, provide_world
 from services.command.platform import prepare
+from services.command.run import GATEWAY
 from shared.config import Settings
 from tests.support.servers import Postgres, RabbitMQ, free_ports, private_rabbitmq
 
@@ -176,20 +177,9 @@ def deployed(folder: Path, postgres: Postgres, **environment: str) -> Iterator[P
             }
             return Part(arguments, {**common, **own}, folder / f"{name}.log")
 
-        gunicorn = [
-            sys.executable,
-            "-m",
-            "gunicorn",
-            "--no-control-socket",
-            "--worker-class",
-            "gthread",
-            "--threads",
-            "8",
-        ]
-        gateway = [*gunicorn, "--bind", f"127.0.0.1:{port}", "services.gateway.wsgi:app"]
         parts = {name: part(name, name, [*COMMAND, "service", name]) for name in SERVICES}
         parts["inbox"] = part("inbox", "gateway", [*COMMAND, "inbox"])
-        parts["gateway"] = part("gateway", "gateway", gateway)
+        parts["gateway"] = part("gateway", "gateway", GATEWAY)
         yield from _running(Platform(url, settings, provide_world(folder), parts, broker, passwords))
 
 

@@ -75,7 +75,7 @@ class DemoPartner:
     refused: list[str] = field(default_factory=list)
     _log_key: str = ""
 
-    def wait_for(self, document_id: str, seconds: float = 60.0) -> None:
+    def wait_for(self, document_id: str, seconds: float) -> None:
         """Deal with what arrives until this document was among it."""
         ends = time.monotonic() + seconds
         while document_id not in self.opened and document_id not in self.retracted:

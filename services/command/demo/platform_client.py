@@ -44,7 +44,7 @@ class PlatformClient:
 
     def person(self, sub: str) -> "As":
         """A demonstration person who signs in by authorisation code with PKCE."""
-        return As(self, lambda: self._cached(sub, lambda: self._authorization_code(sub)))
+        return As(self, lambda: self._cached(sub, lambda: self._signed_in(sub)))
 
     def send(self, method: str, path: str, *, expect: tuple[int, ...] = (200, 201), **request: Any) -> httpx.Response:
         """The answer once it has one of the expected statuses; repeats while the platform is away or says `again`."""
@@ -80,6 +80,15 @@ class PlatformClient:
         answer: Json = self.send("POST", self._endpoint("token_endpoint"), data=grant, auth=(client_id, secret)).json()
         return answer
 
+    def _signed_in(self, sub: str) -> Json:
+        """A code lives in the provider's process only: when that was started again, a new one is asked for."""
+        ends = time.monotonic() + self.patience
+        while "access_token" not in (answer := self._authorization_code(sub)):
+            if time.monotonic() > ends:
+                message = f"the sign-in failed: {answer.get('error')}"
+                raise Unexpected(message)
+        return answer
+
     def _authorization_code(self, sub: str) -> Json:
         verifier = secrets.token_urlsafe(48)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
@@ -104,7 +113,7 @@ class PlatformClient:
             "client_id": CONSOLE,
             "code_verifier": verifier,
         }
-        answer: Json = self.send("POST", self._endpoint("token_endpoint"), data=grant).json()
+        answer: Json = self.send("POST", self._endpoint("token_endpoint"), data=grant, expect=(200, 400)).json()
         return answer
 
     def _endpoint(self, name: str) -> str:

@@ -169,7 +169,7 @@ class Story:
 
     def _receive(self) -> None:
         with self._step("Die Rentenversicherung holt ab, prüft den Beleg, entschlüsselt und quittiert") as step:
-            self.pension.wait_for(self._id("disclosure"))
+            self.pension.wait_for(self._id("disclosure"), self.platform.patience)
             opened = self.pension.opened[self._id("disclosure")]
             _require(sorted(opened.content) == sorted(CATEGORIES), "the content is not what was asked for")
             found = self._until("disclosure", "acknowledged")
@@ -191,7 +191,7 @@ class Story:
         with self._step("Die Person widerruft, ohne Grund; wer etwas hat, wird informiert und bestätigt") as step:
             consent_id = self._id("consent")
             self.citizen.post(f"/consents/{consent_id}/withdrawal", {}, self._key("withdrawal"))
-            self.pension.wait_for(f"{self._id('disclosure')}-retraction")
+            self.pension.wait_for(f"{self._id('disclosure')}-retraction", self.platform.patience)
             report = self._poll(
                 lambda: self.citizen.get(f"/consents/{consent_id}/withdrawal"),
                 lambda found: [r["state"] for r in found["recipients"]] == ["retraction_acknowledged"],
