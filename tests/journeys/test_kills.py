@@ -160,13 +160,13 @@ def connection_to(platform: Platform, service: str) -> sa.Connection:
     return sa.create_engine(platform.settings.database_url(service)).connect()
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900 if KILLS <= 50 else 0)
 def test_one_process_killed_at_any_point_loses_and_doubles_nothing(tmp_path: Path) -> None:
     with embedded(tmp_path) as platform:
         everything_happened_once(platform, kill_while_it_is_told(platform, seed=417))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900 if KILLS <= 50 else 0)
 def test_any_of_seven_processes_killed_loses_and_doubles_nothing(tmp_path: Path, postgres_server: Postgres) -> None:
     with deployed(tmp_path, postgres_server) as platform:
         everything_happened_once(platform, kill_while_it_is_told(platform, seed=418))
