@@ -162,12 +162,16 @@ def request_json(asked: AuthorizeDisclosure, day: date) -> Json:
 
 
 def with_evidence(stated: Json, asked: AuthorizeDisclosure, evidence: Evidence) -> Json:
-    """The request with what the platform knows itself: the persons' will, and its own way of working."""
+    """The request with what the platform knows itself: the persons' will, and its own way of working.
+
+    Whether the last word was no is the register's answer: it knows the order, also within one day.
+    """
     facts: dict[str, Any] = dict.fromkeys(LOOKED_UP, False)
     facts |= stated["facts"]
     facts["objection_notice_given"] = evidence.objection_notice_given
     facts["objection_76_2"] = evidence.objected
-    facts["consents"] = [_consent(consent, asked.recipient.body) for consent in evidence.consents]
+    standing = [consent for consent in evidence.consents if consent.status not in ("refused", "withdrawn")]
+    facts["consents"] = [_consent(consent, asked.recipient.body) for consent in standing]
     facts["secrecy_releases"] = [_release(release, asked.recipient.body) for release in evidence.releases]
     by_category: dict[str, dict[str, Any]] = {name: dict(own) for name, own in stated["facts_by_category"].items()}
     for category in evidence.refused:

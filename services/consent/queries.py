@@ -6,7 +6,7 @@ from datetime import date
 
 from sqlalchemy import Connection, select
 
-from services.consent.domain.consent import Consent, Form, Giver, Status, Terms
+from services.consent.domain.consent import Consent, ConsentGiven, Form, Giver, Status, Terms
 from services.consent.domain.objection import Objection
 from services.consent.domain.release_from_secrecy import ReleaseForm, ReleaseFromSecrecy
 from services.consent.projections import will_of_person
@@ -100,7 +100,7 @@ class ReleaseEvidence:
 
 @value
 class Evidence:
-    """`refused` lists the categories that the person refused, or withdrew and did not give anew."""
+    """`refused` lists the categories about which the person's last word was no: refused, or withdrawn."""
 
     consents: tuple[ConsentEvidence, ...]
     releases: tuple[ReleaseEvidence, ...]
@@ -170,7 +170,9 @@ class Register:
             releases=tuple(self._releases(tx, asked)),
             objection_notice_given=objection.notice_on is not None,
             objected=objection.raised_on is not None,
-            refused=_refused(asked, consents),
+            refused=tuple(
+                category for category in asked.categories if self._last_word_was_no(asked, consents, category)
+            ),
         )
 
     def standing(self, asked: StandingQuestion) -> Standing:
@@ -188,7 +190,7 @@ class Register:
                 yield ConsentEvidence(
                     consent_id=consent_id,
                     status=consent.status(self.today),
-                    given_on=consent.terms.valid_from or self.today,
+                    given_on=consent.refused_on or consent.terms.valid_from or self.today,
                     valid_until=consent.terms.valid_until,
                     withdrawn_on=consent.withdrawn_on,
                     form=consent.terms.form,
@@ -198,6 +200,13 @@ class Register:
                     informed=consent.terms.information.complete,
                     voluntary=consent.terms.voluntary,
                 )
+
+    def _last_word_was_no(self, asked: EvidenceQuestion, consents: list[ConsentEvidence], category: str) -> bool:
+        """Yes and no in the order in which they were recorded, also within one day."""
+        about = [c.consent_id for c in consents if c.purpose == asked.purpose and category in c.categories]
+        said = [record for consent_id in about for record in self.store.read(Consent, consent_id)]
+        last = max(said, key=lambda record: record.position, default=None)
+        return last is not None and not isinstance(last.event, ConsentGiven)
 
     def _releases(self, tx: Connection, asked: EvidenceQuestion) -> Iterator[ReleaseEvidence]:
         for release_id in self._ids(tx, "release_from_secrecy", asked.person_id, asked.partner_id):
@@ -222,14 +231,3 @@ class Register:
         if recipient is not None:
             found = found.where(table.c.recipient == recipient)
         return list(tx.execute(found.order_by(table.c.id)).scalars())
-
-
-def _refused(asked: EvidenceQuestion, consents: list[ConsentEvidence]) -> tuple[str, ...]:
-    about = [consent for consent in consents if consent.purpose == asked.purpose]
-
-    def said_no(category: str) -> bool:
-        said = [consent for consent in about if category in consent.categories]
-        yes = any(consent.status in (Status.GIVEN, Status.NOT_YET) for consent in said)
-        return not yes and any(c.status in (Status.REFUSED, Status.WITHDRAWN) for c in said)
-
-    return tuple(category for category in asked.categories if said_no(category))

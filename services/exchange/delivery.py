@@ -30,6 +30,7 @@ from shared.runtime import Asking, ServiceContext
 WINDOW = 20
 PAUSE = 0.5
 CONSENT_GONE = "consent_withdrawn"
+NO_LONGER_STANDS = "consent_no_longer_stands"
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Delivery:
                 self.store.agency(row.agency).change(
                     Disclosure,
                     row.disclosure_id,
-                    lambda disclosure: disclosure.stop(CONSENT_GONE, taken_back=row.sequence is not None),
+                    lambda disclosure: disclosure.stop(NO_LONGER_STANDS, taken_back=row.sequence is not None),
                     command_id=f"{row.disclosure_id}:stop",
                     tx=tx,
                 )

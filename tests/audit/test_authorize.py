@@ -235,6 +235,13 @@ def test_a_withdrawn_consent_carries_nothing(jobcenter: Workplace) -> None:
     assert (answer.sent, answer.consents) == ((), ())
 
 
+def test_a_refusal_carries_nothing_however_complete_its_terms(jobcenter: Workplace) -> None:
+    person_id = fresh("person")
+    jobcenter.refusal(person_id, "drv", CONSENT_ONLY)
+    answer = authorize(jobcenter, question(CONSENT_ONLY, person_id=person_id, recipient=PROVIDER, purpose="referral"))
+    assert (answer.sent, answer.consents) == ((), ())
+
+
 def test_whoever_was_told_that_all_hangs_on_consent_is_taken_at_that_word(jobcenter: Workplace) -> None:
     told = {**ADULT, "basis_communicated_was_consent_only": True}
     person_id = fresh("person")
@@ -243,14 +250,14 @@ def test_whoever_was_told_that_all_hangs_on_consent_is_taken_at_that_word(jobcen
     assert {item.category: item.permitted for item in answer.categories} == {CARRIED: False, "master_data": True}
 
 
-def test_who_said_no_and_later_yes_is_taken_at_the_last_word(jobcenter: Workplace) -> None:
+def test_whoever_says_yes_and_no_on_one_day_is_taken_at_the_last_word(jobcenter: Workplace) -> None:
     told = {**ADULT, "basis_communicated_was_consent_only": True}
     person_id, seen = fresh("person"), []
-    for said in (jobcenter.refusal, jobcenter.consent):
+    for said in (jobcenter.consent, jobcenter.refusal, jobcenter.consent):
         said(person_id, "drv", CONSENT_ONLY)
         asked = question(CONSENT_ONLY, person_id=person_id, recipient=PROVIDER, purpose="referral", facts=told)
         seen.append(bool(authorize(jobcenter, asked).sent))
-    assert seen == [False, True]
+    assert seen == [True, False, True]
 
 
 @pytest.mark.parametrize("fact", ["objection_76_2", "consents", "objection_notice_given"])

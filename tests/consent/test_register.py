@@ -151,6 +151,24 @@ def test_what_was_withdrawn_and_given_anew_is_no_longer_refused(jobcenter: Workp
     assert sorted(consent.status.value for consent in told.consents) == ["given", "withdrawn"]
 
 
+def test_the_last_word_counts_also_within_one_day(jobcenter: Workplace) -> None:
+    said = []
+    for word in (jobcenter.refusal, jobcenter.consent, jobcenter.refusal, jobcenter.consent):
+        word("p-1", "drv", COACHING)
+        said.append(evidence(jobcenter, "p-1", "drv").refused)
+    assert said == [(COACHING,), (), (COACHING,), ()]
+
+
+def test_a_refusal_is_as_old_as_it_is(tmp_path_factory: pytest.TempPathFactory) -> None:
+    clock = FixedClock()
+    with local_platform(tmp_path_factory.mktemp("days"), clock=clock) as platform:
+        jobcenter = Workplace.of(platform)
+        jobcenter.refusal("p-1", "drv", COACHING)
+        clock.move(days=3)
+        (told,) = evidence(jobcenter, "p-1", "drv").consents
+    assert told.given_on == date(2026, 3, 2)
+
+
 def test_objection_and_notice_are_evidence_until_the_objection_is_taken_back(jobcenter: Workplace) -> None:
     person_id = fresh("person")
     seen = []

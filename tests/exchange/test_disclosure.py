@@ -106,7 +106,10 @@ WAYS: dict[State, tuple[list[DisclosureEvent], dict[str, State]]] = {
         [REQUESTED, PERMITTED, HANDED_OVER, RETRACTED],
         {"acknowledge": State.RETRACTED, "acknowledge the retraction": State.RETRACTION_ACKNOWLEDGED},
     ),
-    State.RETRACTION_ACKNOWLEDGED: ([REQUESTED, PERMITTED, HANDED_OVER, RETRACTED, CONFIRMED], {}),
+    State.RETRACTION_ACKNOWLEDGED: (
+        [REQUESTED, PERMITTED, HANDED_OVER, RETRACTED, CONFIRMED],
+        {"acknowledge": State.RETRACTION_ACKNOWLEDGED},
+    ),
 }
 FINAL = (State.DENIED, State.NOT_HELD, State.STOPPED, State.RETRACTION_ACKNOWLEDGED)
 

@@ -147,6 +147,7 @@ def test_a_denied_request_sent_twice_is_one_entry(ready: Ready) -> None:
     wanted = ready.wanting(CONSENT_ONLY)
     assert ready.at.request(wanted) == ready.at.request(wanted)
     assert [leaf["kind"] for leaf in ready.at.leaves()] == ["denial"]
+    assert (ready.queued(wanted.disclosure_id), ready.drafts(wanted.disclosure_id)) == (0, 0)
 
 
 @pytest.mark.parametrize("other_command", [True, False])

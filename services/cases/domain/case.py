@@ -89,6 +89,8 @@ class Case:
         return [SafetyCheckDue(assessment_id=assessment_id, on=today)]
 
     def confirm_safety_check(self, by: str, today: date) -> list[CaseEvent]:
+        if not self.opened_on:
+            raise NotFound("case.unknown")
         return [SafetyCheckConfirmed(by=by, on=today)] if self.safety_checks_due else []
 
     def apply(self, event: CaseEvent) -> "Case":

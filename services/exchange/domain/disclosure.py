@@ -195,6 +195,9 @@ DisclosureEvent = (
 REACHED = (State.HANDED_OVER, State.ACKNOWLEDGED)
 """States in which the partner has, or may have, the data."""
 
+TAKEN_BACK = (State.RETRACTED, State.RETRACTION_ACKNOWLEDGED)
+"""States in which the partner was asked to stop using the data."""
+
 
 @dataclass(frozen=True)
 class Disclosure:
@@ -246,7 +249,7 @@ class Disclosure:
 
     def acknowledge(self, match: Match, signed: str, now: datetime) -> list[DisclosureEvent]:
         """The recipient's word; also accepted when it comes after the retraction."""
-        if self.acknowledged or self.state not in (State.PERMITTED, State.HANDED_OVER, State.RETRACTED):
+        if self.acknowledged or self.state not in (State.PERMITTED, State.HANDED_OVER, *TAKEN_BACK):
             return []
         return [DisclosureAcknowledged(match=match, signed=signed, at=now)]
 
@@ -274,7 +277,7 @@ class Disclosure:
             case DisclosureHandedOver():
                 return replace(self, state=State.HANDED_OVER, handed_over=event)
             case DisclosureAcknowledged():
-                late = self.state is State.RETRACTED
+                late = self.state in TAKEN_BACK
                 return replace(self, state=self.state if late else State.ACKNOWLEDGED, acknowledged=event)
             case DisclosureRetracted():
                 return replace(self, state=State.RETRACTED, retracted=event, reason=event.reason)
