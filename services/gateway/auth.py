@@ -43,6 +43,7 @@ GRANTS: Mapping[str, frozenset[str]] = {
     "exchange.register_partner": frozenset({OPERATOR}),
     "exchange.partner": frozenset({OPERATOR, CASE_WORKER}),
     "exchange.partners": frozenset({OPERATOR, CASE_WORKER}),
+    "exchange.directory": frozenset({OPERATOR, CASE_WORKER}),
     "cases.register_person": frozenset({CASE_WORKER}),
     "cases.person": frozenset({CASE_WORKER}),
     "cases.open_case": frozenset({CASE_WORKER}),
@@ -76,6 +77,7 @@ GRANTS: Mapping[str, frozenset[str]] = {
     "audit.receipt": frozenset({AUDITOR, CASE_WORKER}),
     "audit.consistency": frozenset({AUDITOR, CASE_WORKER, PARTNER_SYSTEM}),
     "vocabulary": frozenset(ROLES),
+    "keys": frozenset(ROLES),
 }
 """Operation → the roles that may ask for it."""
 

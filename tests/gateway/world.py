@@ -21,7 +21,7 @@ from services.gateway.app import Gateway, create_app
 from services.health.service import HealthService
 from shared.config import Settings
 from shared.domain import Erased, Json
-from shared.identity import Caller
+from shared.identity import Caller, create_identities
 from shared.runtime.calling import signature_of
 from shared.schema import dump, parse
 from tests.support.clock import FixedClock
@@ -69,6 +69,7 @@ class Answering:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, Json, Caller]] = []
+        self.forms: list[tuple[type, type]] = []
         self.answers: dict[str, object] = {}
         self.before: Callable[[str], None] = lambda _name: None
 
@@ -78,6 +79,7 @@ class Answering:
         name = f"{callee}.{method}"
         expected, answered = signature_of(getattr(SERVICES[callee], method))
         parse(expected, dump(question))
+        self.forms.append((expected, answered))
         self.asked.append((callee, method, dump(question), caller))
         self.before(name)
         found = self.answers.get(name)
@@ -99,6 +101,7 @@ class World:
         (folder / "demo.json").write_text(json.dumps(ACCOUNTS), encoding="utf-8")
         self.clock = clock
         self.calls = Answering()
+        create_identities(folder / "keys", ["gateway"])
         self.settings = Settings(state=folder, keys=folder / "keys", **settings)
         self.app: Gateway = create_app(self.settings, self.calls, clock=clock)
         self.client = self.app.test_client()
@@ -107,6 +110,7 @@ class World:
     def start_anew(self) -> None:
         """Nothing was asked, nothing is remembered in the browser, all services answer."""
         self.calls.asked.clear()
+        self.calls.forms.clear()
         self.calls.answers.clear()
         self.calls.before = lambda _name: None
         self.client = self.app.test_client()
@@ -211,6 +215,7 @@ REQUESTS: dict[str, tuple[str, Any]] = {
     ),
     "exchange.partner": ("/partners/drv", None),
     "exchange.partners": ("/partners?limit=10", None),
+    "exchange.directory": ("/directory?name=biberach&limit=10", None),
     "cases.register_person": ("/persons", {"name": "Ayşe Demir", "birth_date": "1990-05-04"}),
     "cases.person": (f"/persons/{ME}", None),
     "cases.open_case": ("/cases", {"person_id": ME, "main_companion": "weber"}),
@@ -265,5 +270,6 @@ REQUESTS: dict[str, tuple[str, Any]] = {
     "audit.receipt": (f"/log/receipts/{SOME_ID}", None),
     "audit.consistency": ("/log/consistency?old=1&new=3", None),
     "vocabulary": ("/vocabulary", None),
+    "keys": ("/keys", None),
 }
 """For each operation a path and a body that are right."""

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import click
 import httpx
@@ -16,7 +17,7 @@ def play(url: str, world: World, *, broker: str, as_json: bool, patience: float 
     """Play the story and tell it; whether every step did what it says."""
     teller = Teller(as_json=as_json)
     platform = PlatformClient(url, patience)
-    story = Story(platform, world, teller.step, broker, **({"run": run} if run else {}))
+    story = Story(platform, world, teller.step, broker, run or uuid4().hex)
     try:
         teller.end(story.play())
     except (Unexpected, httpx.HTTPError) as error:

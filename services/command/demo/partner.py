@@ -95,7 +95,7 @@ class DemoPartner:
 
     def _take(self, document: Json) -> None:
         try:
-            receipt = verify_receipt(document["receipt"], document["leaf"].encode(), self._key())
+            receipt = verify_receipt(document.get("receipt", ""), document.get("leaf", "").encode(), self._key())
         except HandschlagError as error:
             self.refused.append(error.code)
             return

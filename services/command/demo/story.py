@@ -62,6 +62,7 @@ class Story:
     on_step: Callable[[Step], None] = lambda _: None
     broker: str = ""
     run: str = field(default_factory=lambda: uuid4().hex)
+    _words: dict[str, str] = field(init=False, default_factory=dict)
 
     def play(self) -> list[Step]:
         """All steps; raises `Unexpected` at the first that did not do what it says."""
@@ -173,7 +174,8 @@ class Story:
             opened = self.pension.opened[self._id("disclosure")]
             _require(sorted(opened.content) == sorted(CATEGORIES), "the content is not what was asked for")
             found = self._until("disclosure", "acknowledged")
-            step.tell(f"Inhalt: {', '.join(sorted(opened.content))}; Nummer {found['sequence']} dieser Stelle")
+            content = ", ".join(map(self._word, sorted(opened.content)))
+            step.tell(f"Inhalt: {content}; Nummer {found['sequence']} dieser Stelle")
             step.tell(f"Quittung: {found['match']}")
 
     def _prove(self) -> None:
@@ -224,10 +226,17 @@ class Story:
         ruling = disclosure["ruling"]
         for category in ruling["categories"]:
             sign = "erlaubt" if category["permitted"] else "abgelehnt"
-            step.tell(f"{category['category']}: {sign} nach {'; '.join(category['norms'][:3])}")
+            step.tell(f"{self._word(category['category'])}: {sign} nach {'; '.join(category['norms'][:3])}")
             if category["missing"]:
-                step.tell(f"  möglich mit: {' und '.join(category['missing'][0])}")
+                step.tell(f"  möglich, wenn: {' und '.join(map(self._word, category['missing'][0]))}")
         step.tell(f"Beleg: Blatt {ruling['index']} in {ruling['origin']}, Regelwerk {ruling['rule_set'][:12]}…")
+
+    def _word(self, word: str) -> str:
+        """The German term of a word of the law."""
+        if not self._words:
+            vocabulary = self.specialist.get("/vocabulary")
+            self._words = {each["id"]: each["de"] for kind in ("categories", "facts") for each in vocabulary[kind]}
+        return self._words.get(word, word)
 
     def _until(self, name: str, state: str) -> Json:
         found: Json = self._poll(

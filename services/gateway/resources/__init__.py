@@ -7,9 +7,11 @@ from services.gateway.resources.agencies import agencies
 from services.gateway.resources.assessments import assessments
 from services.gateway.resources.cases import cases
 from services.gateway.resources.consents import consents
+from services.gateway.resources.directory import directory
 from services.gateway.resources.disclosures import disclosures
 from services.gateway.resources.entries import entries
 from services.gateway.resources.feed import feed
+from services.gateway.resources.keys import keys
 from services.gateway.resources.log import log
 from services.gateway.resources.objections import objections
 from services.gateway.resources.partners import partners
@@ -20,6 +22,7 @@ from services.gateway.resources.words import words
 RESOURCES = (
     agencies,
     partners,
+    directory,
     persons,
     cases,
     entries,
@@ -31,6 +34,7 @@ RESOURCES = (
     feed,
     log,
     words,
+    keys,
 )
 
 OPERATIONS: Mapping[str, Operation] = {

@@ -37,7 +37,10 @@ class CategoryWord:
 
 @value
 class FactQuestion:
-    """`kind` is boolean or integer; `asserted_by` who may answer: `register` means the platform itself."""
+    """`kind` is boolean, integer, or derived for what is computed from records and never stated.
+
+    `asserted_by` says who may answer.
+    """
 
     id: str
     de: str
@@ -73,6 +76,5 @@ def vocabulary(desk: Desk, asked: Everything) -> VocabularyView:
         facts=tuple(
             FactQuestion(id=fact.id, de=fact.de, question=fact.question, kind=fact.kind, asserted_by=fact.asserted_by)
             for fact in known.facts.values()
-            if fact.kind != "derived"
         ),
     )
