@@ -341,7 +341,7 @@ def _read_json(path: Path) -> Json:
     try:
         content: Json = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise NotFound("identity.no_keys", f"there is no key file {path.name}", "run `handschlag keys`") from None
+        raise NotFound("identity.no_keys", f"there is no key file {path.name}", "run `handschlag migrate`") from None
     return content
 
 

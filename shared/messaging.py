@@ -505,10 +505,12 @@ class Mailbox:
         if returned:
             raise Unavailable("mailbox.missing", "the partner has no queue", "declare it")
 
-    def take_back(self, queue: str) -> list[str]:
-        """The ids of the letters that were still unread; they are gone from the queue.
+    @contextmanager
+    def take_back(self, queue: str) -> Iterator[list[str]]:
+        """The ids of the letters that were still unread, taken out for good when the block has ended well.
 
-        What the partner has received but not acknowledged is out of reach and counts as delivered.
+        When it raises, or the process dies in it, they lie in the queue again. What the partner has received but not
+        acknowledged is out of reach and counts as delivered.
         """
         taken: list[str] = []
         with _connection(self._url) as connection:
@@ -517,10 +519,10 @@ class Mailbox:
             while (letter := channel.basic_get(queue, no_ack=False)) is not None:
                 taken.append(str(letter.properties.get("message_id", "")))
                 last = letter
+            yield taken
             if last is not None:
                 channel.basic_ack(last.delivery_tag, multiple=True)
                 channel.queue_declare(queue, passive=True)
-        return taken
 
 
 def listen(  # noqa: PLR0917 - from where, what, to whom, how long

@@ -27,3 +27,5 @@ select 'create role handschlag_owner login' where not exists (select from pg_rol
 \ir service_role.sql
 \set service audit
 \ir service_role.sql
+\set service gateway
+\ir service_role.sql

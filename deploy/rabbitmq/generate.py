@@ -238,7 +238,9 @@ def main(folder: Path | None, output: Path, partners: tuple[str, ...], clients: 
     passwords = {} if committed else {name: secret_of(name, folder) for name in names}
     missing = [name for name in names if not passwords.get(name)]
     if missing and not committed:
-        click.echo(f"no secret for {', '.join(missing)}: they will not be able to sign in", err=True)
+        click.echo(
+            f"no secret for {', '.join(missing)}: put one into the folder of secrets, nothing was written", err=True
+        )
         sys.exit(1)
     write(output, definitions(read_calls(), passwords, partners, clients), 0o644 if committed else 0o600)
 

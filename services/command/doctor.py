@@ -86,7 +86,7 @@ _WORDS = {
     "set_clock": ("Uhr mit NTP stellen", "set the clock by NTP"),
     "keys_there": ("vollständig und nur für den Eigentümer lesbar", "complete, and for their owner only"),
     "keys_missing": ("es fehlen: {names}", "missing: {names}"),
-    "make_keys": ("handschlag keys", "handschlag keys"),
+    "make_keys": ("handschlag migrate", "handschlag migrate"),
 }
 
 

@@ -25,7 +25,8 @@ COMMANDS = {
     "doctor": ("services.command.doctor", "doctor", "Is this machine ready, and what is to be done if not?"),
     "import": ("services.command.importing", "import_", "Read real input from files."),
     "law": ("services.command.law", "law", "Ask the law, check cases against it, read a rule."),
-    "log": ("services.command.log", "log", "Verify receipts and dumps of the audit log, without the system."),
+    "log": ("services.command.log_keeping", "log", "Verify the audit log without the system; write it out, check it."),
+    "parked": ("services.command.parked", "parked", "Messages that a service could not handle: list, retry, give up."),
 }
 
 

@@ -12,9 +12,11 @@ from services.consent.service import ConsentService
 from services.consent.worker import WORK as CONSENT
 from services.exchange.service import ExchangeService
 from services.exchange.worker import WORK as EXCHANGE
+from services.gateway.idempotency import create
 from services.health.service import HealthService
 from services.health.worker import WORK as HEALTH
 from shared.config import Settings
+from shared.database import Database
 from shared.messaging import bind_inbox
 from shared.migrate import migrate, provide_database
 from shared.runtime import ServiceDefinition
@@ -41,6 +43,9 @@ def prepare(settings: Settings, tell: Tell = lambda _: None, services: Sequence[
         migrate(service, settings.database_url(service))
         tell(service)
     provide_database(settings.database_url("gateway"))
+    gateway = Database(settings.database_url("gateway"))
+    create(gateway)
+    gateway.close()
 
 
 def provide_broker(settings: Settings) -> None:

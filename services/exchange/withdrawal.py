@@ -59,15 +59,15 @@ class Withdrawal:
             handed = partner_queue.handed_to(tx, self.agency, partner_id)
         if self.mailbox is None or not any(row.channel == Channel.AMQP for row in handed):
             return
-        unread = set(self.mailbox.take_back(partner_queue_name(partner_id)))
-        for row in handed:
-            document_id = row.disclosure_id + ("-retraction" if row.kind == Kind.RETRACTION else "")
-            if document_id not in unread:
-                continue
-            with self.database.write() as tx:
-                partner_queue.move(tx, row.id, Place.QUEUED, only_from=partner_queue.IN_WINDOW)
-            if row.kind == Kind.DISCLOSURE and row.disclosure_id in withdrawn:
-                self._stop(row.disclosure_id)
+        with self.mailbox.take_back(partner_queue_name(partner_id)) as unread:
+            for row in handed:
+                document_id = row.disclosure_id + ("-retraction" if row.kind == Kind.RETRACTION else "")
+                if document_id not in unread:
+                    continue
+                with self.database.write() as tx:
+                    partner_queue.move(tx, row.id, Place.QUEUED, only_from=partner_queue.IN_WINDOW)
+                if row.kind == Kind.DISCLOSURE and row.disclosure_id in withdrawn:
+                    self._stop(row.disclosure_id)
 
     def _retract(self, disclosure_id: str) -> None:
         """Only what reached the partner, or may have: a document that was leaving counts as gone."""

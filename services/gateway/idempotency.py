@@ -67,6 +67,14 @@ class Finished:
     location: str
 
 
+def create(database: Database) -> None:
+    """The table, if it is not there yet; `handschlag migrate` makes it where the gateway may not."""
+    with database.write() as tx:
+        if database.dialect == "postgresql":
+            tx.execute(text("select pg_advisory_xact_lock(:number)"), {"number": _SETTING_UP})
+        metadata.create_all(tx)
+
+
 class Guard:
     """Remembers requests in the gateway's own database."""
 
@@ -74,10 +82,7 @@ class Guard:
         self._database = database
         self._secret = secret
         self._clock = clock
-        with database.write() as tx:
-            if database.dialect == "postgresql":
-                tx.execute(text("select pg_advisory_xact_lock(:number)"), {"number": _SETTING_UP})
-            metadata.create_all(tx)
+        create(database)
 
     def begin(self, caller: str, key: str, request: bytes) -> Attempt | Finished:
         """Start a request, or learn that it is finished.

@@ -6,6 +6,7 @@ share none. A faulty row is named by its line and leaves the others alone.
 
 import csv
 import hmac
+import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -63,19 +64,28 @@ def layout(instrument: str) -> tuple[Instrument, Layout]:
 
 def sheets(path: Path, wanted: Layout) -> Iterator[Sheet | Fault]:
     """The rows of a CSV file. Raises `Invalid` when it is no CSV with these columns."""
-    with path.open(encoding="utf-8-sig", newline="") as source:
-        rows = csv.reader(source, strict=True)
-        try:
-            header = next(rows, [])
-            missing = [name for name in (wanted.person, *wanted.columns) if name not in header]
-            if missing:
-                detail = f"the first line lacks the columns {', '.join(missing)}"
-                raise Invalid("import.columns_missing", detail, "add them, or choose another instrument")
-            for row in rows:
-                yield _sheet(rows.line_num, dict(zip(header, row, strict=False)), len(row) == len(header), wanted)
-        except (csv.Error, UnicodeDecodeError) as error:
-            detail = f"line {rows.line_num + 1} is not CSV in UTF-8 ({type(error).__name__})"
-            raise Invalid("import.not_csv", detail, "save the file as CSV in UTF-8") from None
+    rows = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    try:
+        header = next(rows, [])
+        missing = [name for name in (wanted.person, *wanted.columns) if name not in header]
+        if missing:
+            detail = f"the first line lacks the columns {', '.join(missing)}"
+            raise Invalid("import.columns_missing", detail, "add them, or choose another instrument")
+        for row in rows:
+            yield _sheet(rows.line_num, dict(zip(header, row, strict=False)), len(row) == len(header), wanted)
+    except csv.Error:
+        raise _not_csv(rows.line_num) from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _not_csv(error.object[: error.start].count(b"\n") + 1) from None
+
+
+def _not_csv(line: int) -> Invalid:
+    return Invalid("import.not_csv", f"line {line} is not CSV in UTF-8", "save the file as CSV in UTF-8")
 
 
 def _sheet(line: int, row: dict[str, str], complete: bool, wanted: Layout) -> Sheet | Fault:  # noqa: FBT001

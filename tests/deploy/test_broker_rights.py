@@ -164,7 +164,8 @@ def test_the_exchange_service_makes_a_partners_queue_and_takes_back_what_was_not
     mailbox = Mailbox(url)
     mailbox.declare("partner.new-partner")
     mailbox.put("partner.new-partner", "letter-1", b"{}", {}, "application/json")
-    assert mailbox.take_back("partner.new-partner") == ["letter-1"]
+    with mailbox.take_back("partner.new-partner") as unread:
+        assert unread == ["letter-1"]
 
 
 def test_every_service_finds_what_it_needs_without_any_right_to_make_it(broker: RabbitMQ) -> None:

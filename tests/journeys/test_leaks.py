@@ -148,7 +148,8 @@ def test_a_planted_leak_is_found(deployed_platform: Platform, tmp_path: Path) ->
             f"partner.{HEALTH}", "planted", json.dumps({"name": NAME}).encode(), {}, "application/json"
         )
     assert Leak("a message", NAME) in [leak for body in tap.bodies for leak in leaks_in("a message", body, WORDS)]
-    Mailbox(deployed_platform.broker.url).take_back(f"partner.{HEALTH}")
+    with Mailbox(deployed_platform.broker.url).take_back(f"partner.{HEALTH}"):
+        pass
     for content in spellings(NAME):
         (tmp_path / "planted.log").write_bytes(b"before " + content + b" after")
         assert [leak.word for leak in leaks_under(tmp_path, [NAME])] == [NAME]
