@@ -3,6 +3,9 @@
 PYTHON := .venv/bin/python
 BENCH  := .venv-bench/bin/python
 
+# What needs a server, a whole platform or a minute of arithmetic; everything else is fast and runs side by side.
+SLOW := real_postgres or real_rabbitmq or journey or prove
+
 # `make run` hands these to the platform, if they are given.
 ifneq ($(strip $(BROKER)),)
 run: export HANDSCHLAG_BROKER := $(value BROKER)
@@ -23,9 +26,9 @@ help: ## list the tasks
 run: environment ## start the platform with its demo data (ONCE=1 stops after the tour; BROKER=amqp://… DATABASE=postgresql://… PORT=…)
 	@.venv/bin/handschlag run $(if $(strip $(ONCE)),--once)
 
-test: lint ## everything: style, types, contracts, all tests; starts its own PostgreSQL and RabbitMQ
+test: lint pure ## everything: style, types, contracts, all tests; starts its own PostgreSQL and RabbitMQ
 	@$(PYTHON) -m tests.support.green
-	@$(PYTHON) -m pytest -m "not green"
+	@$(PYTHON) -m pytest -m "($(SLOW)) and not green"
 
 check: lint pure ## before every commit: style, types, import rules, contracts, the fast tests
 
@@ -37,7 +40,7 @@ lint: test-environment
 	@$(PYTHON) -m contracts.check
 
 pure: test-environment
-	@$(PYTHON) -m pytest -q -m "not real_postgres and not real_rabbitmq and not journey and not green"
+	@$(PYTHON) -m pytest -q -n auto --dist loadfile -m "not ($(SLOW)) and not green"
 
 contracts: environment ## write again what is generated from the code: schemas, AsyncAPI, OpenAPI, the broker's rights
 	@$(PYTHON) -m contracts.generate

@@ -517,7 +517,7 @@ def test_migrations_at_once_wait_for_each_other(empty_url: str) -> None:
 
 def test_tables_made_for_tests_are_those_of_the_migrations(empty_url: str, store: EventStore, tmp_path: Path) -> None:
     if Database(empty_url).dialect != store.database.dialect or store.database.in_memory:
-        pytest.skip("the other dialect compares itself")
+        return  # each dialect is compared with itself, in one of the other runs of this test
     migrate("consent", empty_url, root=tmp_path)
     assert tables_of(empty_url) == tables_of(store.database.url.render_as_string(hide_password=False))
 
