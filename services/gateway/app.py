@@ -21,6 +21,7 @@ from services.gateway.development_provider import DevelopmentProvider
 from services.gateway.front_door import FrontDoor
 from services.gateway.idempotency import Guard
 from services.gateway.resources import OPERATIONS
+from services.gateway.sealing import Seal
 from services.gateway.secret import Secret
 from shared import telemetry
 from shared.canonical import canonical
@@ -91,7 +92,7 @@ def create_app(
     keys = issuer_keys or (provider.keys if provider else IssuerKeys(settings.issuer))
     tokens = Tokens(settings.issuer.rstrip("/") if provider else settings.issuer, keys, clock)
     guard = Guard(Database(settings.database_url("gateway")), secret, clock)
-    app.front = FrontDoor(OPERATIONS, calls, guard, secret)
+    app.front = FrontDoor(OPERATIONS, calls, guard, secret, Seal(settings.keys))
     _add_errors(app)
     add_api(app, app.front, tokens)
     if provider:

@@ -13,6 +13,7 @@ from services.gateway.auth import Asker
 from services.gateway.idempotency import Attempt, Finished, Guard
 from services.gateway.operations import Desk, Operation
 from services.gateway.problems import Fault, status_of
+from services.gateway.sealing import Seal
 from services.gateway.secret import Secret
 from shared.canonical import canonical
 from shared.errors import Conflict, HandschlagError, NotFound
@@ -38,11 +39,14 @@ class Outcome:
 class FrontDoor:
     """Carries out operations for both doors."""
 
-    def __init__(self, operations: Mapping[str, Operation], calls: Asking, guard: Guard, secret: Secret) -> None:
+    def __init__(
+        self, operations: Mapping[str, Operation], calls: Asking, guard: Guard, secret: Secret, seal: Seal
+    ) -> None:
         self.operations = operations
         self._calls = calls
         self._guard = guard
         self._secret = secret
+        self.seal = seal
 
     def handle(
         self,
@@ -58,23 +62,22 @@ class FrontDoor:
         _check_path(operation, sent)
         if not operation.changes:
             question: object = parse(operation.asked, sent)
-            return self._seen(operation, operation.run(Desk(asker=asker, calls=self._calls), question))
+            return self._seen(operation, operation.run(self._desk(asker), question))
         if operation.guarded and seen_version is None:
             remedy = "send If-Match with the ETag that you read"
             raise Fault(428, "request.version_missing", "say which version you have seen", remedy)
         key = _checked_key(key, asker)
         asked: object = parse(operation.asked, sent)
         caller = f"{asker.agency}/{asker.sub}"
-        desk = Desk(
-            asker=asker,
-            calls=self._calls,
-            command_id=str(uuid.uuid5(COMMANDS, f"{caller}\n{key}")),
-            seen_version=seen_version,
-        )
+        command_id = str(uuid.uuid5(COMMANDS, f"{caller}\n{key}"))
+        desk = replace(self._desk(asker), command_id=command_id, seen_version=seen_version)
         begun = self._guard.begin(caller, key, canonical([operation.name, seen_version, sent]))
         if isinstance(begun, Finished):
             return self._again(operation, desk, asked, begun)
         return self._carried_out(operation, desk, asked, begun)
+
+    def _desk(self, asker: Asker) -> Desk:
+        return Desk(asker=asker, calls=self._calls, sealing_key=self.seal.public_key)
 
     def _carried_out(self, operation: Operation, desk: Desk, asked: object, attempt: Attempt) -> Outcome:
         done = False

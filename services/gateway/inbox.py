@@ -1,10 +1,11 @@
 """The AMQP front door: the same operations as over HTTP, for programs that have a user at the broker.
 
 A message is JSON `{"type": operation, "idempotency_key": …, "body": …}`, and `if_match` where HTTP wants If-Match.
-Who sent it is what the broker vouches for in `user_id`, never a field of the message. The answer `{status, body}` or
-`{status, problem}` goes to the sender's own queue with the `correlation_id` of the question. RabbitMQ checks
-`user_id`; the broker inside the process does not, and is for one machine only. A message that comes twice is carried
-out once.
+Personal data does not pass the broker in the clear: a body that holds any comes as `sealed`, and the answer to such an
+operation says status, location and etag, to be read over HTTP. Who sent it is what the broker vouches for in
+`user_id`, never a field of the message. The answer goes to the sender's own queue with the `correlation_id` of the
+question. RabbitMQ checks `user_id`; the broker inside the process does not, and is for one machine only. A message
+that comes twice is carried out once. `contracts/formats/commands.md` is the long form.
 """
 
 import uuid
@@ -19,8 +20,10 @@ from services.gateway import problems
 from services.gateway.accounts import Accounts, Client
 from services.gateway.auth import Asker
 from services.gateway.front_door import FrontDoor, Outcome, seen_version
+from services.gateway.operations import Operation
 from services.gateway.problems import Fault
 from services.gateway.reading import read_json
+from services.gateway.sealing import REMEDY
 from shared import telemetry
 from shared.canonical import canonical
 from shared.config import Settings
@@ -64,11 +67,12 @@ class Letters(Protocol):
 
 @value
 class Order:
-    """What a message asks for."""
+    """What a message asks for; the fields in `body`, or sealed by the sender for the gateway."""
 
     type: str
     idempotency_key: str
-    body: Json
+    body: Json | None = None
+    sealed: str | None = None
     if_match: str | None = None
 
 
@@ -109,7 +113,7 @@ class Inbox:
 
     def _told(self, client: Client, body: bytes, properties: Properties) -> Json:
         try:
-            outcome = self._carried_out(client, body, properties)
+            return self._carried_out(client, body, properties)
         except HandschlagError as error:
             problem = problems.document(error)
             return {"status": problem["status"], "problem": problem}
@@ -117,11 +121,8 @@ class Inbox:
             telemetry.logger("inbox").error("a message failed", queue=QUEUE, **telemetry.describe(error))
             problem = problems.document(problems.internal())
             return {"status": problem["status"], "problem": problem}
-        told: Json = {"status": outcome.status, "body": dump(outcome.view)}
-        optional = {"etag": outcome.etag, "location": outcome.location and f"/v1{outcome.location}"}
-        return told | {name: text for name, text in optional.items() if text} | _replayed(outcome)
 
-    def _carried_out(self, client: Client, body: bytes, properties: Properties) -> Outcome:
+    def _carried_out(self, client: Client, body: bytes, properties: Properties) -> Json:
         reply_to = properties.get("reply_to")
         if reply_to and reply_to != own_queue(client):
             raise Forbidden("inbox.not_your_queue", "answers go to your own queue only", "leave reply_to out")
@@ -131,10 +132,24 @@ class Inbox:
         if operation is None or not operation.changes:
             fault = ("/type", "no such command", "see the operation ids in /openapi.json")
             raise Invalid("inbox.unknown_type", fault[1], fault[2], [fault])
-        if not isinstance(order.body, dict):
-            raise Fault(422, "request.invalid", "expected a JSON object", "", [("/body", "expected an object", "")])
+        asker.require(operation.name)
+        sent = self._sent(client, operation, order)
         version = seen_version(order.if_match) if operation.guarded else None
-        return self.front.handle(operation, asker, order.body, key=order.idempotency_key, seen_version=version)
+        outcome = self.front.handle(operation, asker, sent, key=order.idempotency_key, seen_version=version)
+        return _described(operation, outcome)
+
+    def _sent(self, client: Client, operation: Operation, order: Order) -> Json:
+        if (order.body is None) == (order.sealed is None):
+            remedy = "send either body or sealed"
+            raise Invalid("request.invalid", "the message has no body, or two", remedy, [("/body", remedy, remedy)])
+        if order.sealed is not None:
+            return _object(read_json(self.front.seal.opened(order.sealed, str(client.broker_user))))
+        body = _object(order.body)
+        open_fields = [f"/{name}" for name in operation.personal if body.get(name)]
+        if open_fields:
+            faults = [(pointer, "personal data in the open", REMEDY) for pointer in open_fields]
+            raise Invalid("inbox.personal_in_the_open", "the broker sees what is not sealed", REMEDY, faults)
+        return body
 
     def _answer(self, client: Client, properties: Properties, told: Json) -> None:
         correlation = properties.get("correlation_id")
@@ -160,6 +175,20 @@ class Inbox:
 def own_queue(client: Client) -> str:
     """The one queue to which answers for this client go. Disclosures for a partner come into another one."""
     return f"client.{client.broker_user}"
+
+
+def _described(operation: Operation, outcome: Outcome) -> Json:
+    told: Json = {"status": outcome.status}
+    if not operation.confidential:
+        told["body"] = dump(outcome.view)
+    optional = {"etag": outcome.etag, "location": outcome.location and f"/v1{outcome.location}"}
+    return told | {name: text for name, text in optional.items() if text} | _replayed(outcome)
+
+
+def _object(sent: object) -> Json:
+    if not isinstance(sent, dict):
+        raise Fault(422, "request.invalid", "expected a JSON object", "", [("/body", "expected an object", "")])
+    return sent
 
 
 def _replayed(outcome: Outcome) -> Json:

@@ -17,6 +17,7 @@ from shared.domain import Json, Receipt
 from shared.errors import Invalid
 from shared.identity import Caller
 from shared.runtime import Asking
+from shared.schema import has_personal
 
 T = TypeVar("T")
 Method = Literal["GET", "POST", "PUT"]
@@ -34,7 +35,8 @@ class Operation:
 
     `shows` reads the result of a change; without it the result of `run` is the answer, and a repeated request is
     sent to the service again, which recognises the command id. `guarded` changes need the version that was seen.
-    `dated` answers change without a new version (by the day, or by an erasure).
+    `dated` answers change without a new version (by the day, or by an erasure). `personal` names the fields of what is
+    asked that hold personal data: in messages they travel sealed.
     """
 
     name: str
@@ -48,6 +50,12 @@ class Operation:
     shows: "Operation | None" = None
     guarded: bool = False
     dated: bool = False
+    personal: tuple[str, ...] = ()
+
+    @property
+    def confidential(self) -> bool:
+        """Whether question or answer may hold personal data. Such an answer is read over HTTP only."""
+        return bool(self.personal) or has_personal(self.answer)
 
     @property
     def changes(self) -> bool:
@@ -105,6 +113,7 @@ class Resource:
         *,
         shows: Operation | None = None,
         status: int = 201,
+        personal: tuple[str, ...] = (),
     ) -> Callable[[Run], Operation]:
         """Declare a command; with `shows` it answers what that operation is asked for."""
 
@@ -122,6 +131,7 @@ class Resource:
                 shows=shows,
                 guarded=method == "PUT",
                 dated=shows.dated if shows else False,
+                personal=personal,
             )
             self.operations.append(made)
             return made
@@ -135,6 +145,7 @@ class Desk:
 
     asker: Asker
     calls: Asking
+    sealing_key: Callable[[], Json]
     command_id: str = ""
     seen_version: int | None = None
 

@@ -57,7 +57,7 @@ def assessment(desk: Desk, which: WhichAssessment) -> AssessmentView:
     return desk.ask("health", "assessment", which, AssessmentView)
 
 
-@assessments.changes("POST", "/assessments", "health.record_assessment", shows=assessment)
+@assessments.changes("POST", "/assessments", "health.record_assessment", shows=assessment, personal=("answers",))
 def record_assessment(desk: Desk, new: NewAssessment) -> WhichAssessment:
     """Record an assessment."""
     assessment_id = desk.new_id(new.assessment_id, "assessment_id")

@@ -47,7 +47,7 @@ class EntryReceipt:
     kept_by: str
 
 
-@entries.changes("POST", "/entries", "cases.record_entry")
+@entries.changes("POST", "/entries", "cases.record_entry", personal=("content",))
 def record_entry(desk: Desk, new: NewEntry) -> EntryReceipt:
     """Record an entry of the case file, or a finding when its category is one of health data."""
     require_category(new.category, "/category")

@@ -44,7 +44,7 @@ def person(desk: Desk, which: WhichPerson) -> PersonView:
     return desk.ask("cases", "person", which, PersonView)
 
 
-@persons.changes("POST", "/persons", "cases.register_person", shows=person)
+@persons.changes("POST", "/persons", "cases.register_person", shows=person, personal=("name", "birth_date", "contact"))
 def register_person(desk: Desk, new: NewPerson) -> WhichPerson:
     """Register a person."""
     person_id = desk.new_id(new.person_id, "person_id")

@@ -60,7 +60,7 @@ def release(desk: Desk, which: WhichRelease) -> ReleaseView:
     return desk.ask("consent", "release", which, ReleaseView)
 
 
-@releases.changes("POST", "/releases", "consent.give_release", shows=release)
+@releases.changes("POST", "/releases", "consent.give_release", shows=release, personal=("professional",))
 def give_release(desk: Desk, new: NewRelease) -> WhichRelease:
     """Record a release."""
     require_categories(new.categories, "/categories")
