@@ -1,6 +1,8 @@
 """The rule set of this installation, and what a request may state about a disclosure."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from shared.errors import Invalid
@@ -16,10 +18,52 @@ LOOKED_UP = frozenset(
         "automated_retrieval",
         "erasure_due",
         "processing_restricted",
+        "undertaking_78_given",
     }
 )
-"""Facts that the platform answers itself and takes from nobody: what the register of the persons' will says, that every
-disclosure here is a single one, and that nothing is kept beyond its term or under restriction."""
+"""Facts that the platform answers itself and takes from nobody: what the register of the persons' will says, whether
+the partner has committed itself, that every disclosure here is a single one, and that nothing is kept beyond its term
+or under restriction."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a recipient is told about a duty of its own."""
+
+    id: str
+    norm: str
+    text_de: str
+
+
+@cache
+def notices() -> Mapping[str, Notice]:
+    """The duties that are the recipient's, by the id of the obligation."""
+    return {each["id"]: Notice(each["id"], each["norm"], each["de"]) for each in _obligations()["notices"]}
+
+
+def confirmed_by_a_person(purpose: str) -> bool:
+    """Whether a named person decides before anything leaves: child protection, emergency, police."""
+    return purpose in _obligations()["confirmed_by_a_person"]
+
+
+def needs_break_glass(purpose: str) -> bool:
+    """Whether this purpose goes as an emergency only, with end, review and report."""
+    return purpose in _obligations()["break_glass"]
+
+
+def information_may_wait(purpose: str) -> bool:
+    """Whether the person may be informed later, from a dated release on."""
+    return purpose in _obligations()["information_may_wait"]
+
+
+def protected_by_section_35(body: str) -> bool:
+    """Whether the body keeps the social secret itself (§ 35 Abs. 1 SGB I)."""
+    return body in present_law().vocabulary.section35
+
+
+def _obligations() -> Mapping[str, Any]:
+    found: Mapping[str, Any] = present_law().content["obligations.yaml"]
+    return found
 
 
 def health_categories() -> frozenset[str]:

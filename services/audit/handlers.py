@@ -6,12 +6,13 @@ from datetime import date
 from typing import Any
 
 from services.audit.asks import ConsentEvidence, Evidence, EvidenceQuestion, ReleaseEvidence
+from services.audit.domain.log import BREAK_GLASS
 from services.audit.domain.ruling import CategoryRuling, Decided, Ruling, RulingMade
 from services.audit.obligations import PERFORMED
-from services.audit.queries import Answer, AuthorizeDisclosure
+from services.audit.queries import Answer, AuthorizeDisclosure, LogBreakGlass
 from services.audit.sequencer import AuditLog, LoggedEntry
 from shared.audit import Leaf, Opening, Reference
-from shared.clock import Clock
+from shared.clock import Clock, timestamp
 from shared.domain import Erased, Json, known
 from shared.errors import NotFound, Refused
 from shared.eventstore import AgencyStore
@@ -49,13 +50,13 @@ class Office:
             ruling, _ = self.store.load(Ruling, asked.disclosure_id)
         if not ruling.made:
             raise Refused("ruling.not_made")
-        return self._log(asked.disclosure_id, ruling.made)
+        return self._log(asked.disclosure_id, ruling.made, erase_by(evidence, ruling.made.decided.consents))
 
     def _decide(self, asked: AuthorizeDisclosure, evidence: Evidence) -> RulingMade:
         stated = request_json(asked, self.clock.today())
         check_request(stated)
         request = request_from_json(with_evidence(stated, asked, evidence), unnamed="unknown")
-        decided = summary(decide(present_law(), request, installed=frozenset(PERFORMED)))
+        decided = summary(decide(present_law(), request, installed=performed(asked, evidence)))
         sent = decided.sent(asked.held, asked.extent)
         outcome = decided.outcome(sent)
         leaf = Leaf(
@@ -81,6 +82,7 @@ class Office:
                 "case": asked.case_id,
                 "facts": {"facts": known(asked.facts, {}), "facts_by_category": known(asked.facts_by_category, {})},
                 "reasons": known(asked.reasons, ""),
+                **({"decided_by": asked.decided_by} if asked.decided_by else {}),
             }
         )
         return RulingMade(
@@ -91,7 +93,7 @@ class Office:
             openings={name: {"key": o.key.hex(), "value": o.value} for name, o in openings.items()},
         )
 
-    def _log(self, disclosure_id: str, made: RulingMade) -> Answer:
+    def _log(self, disclosure_id: str, made: RulingMade, end: date | None) -> Answer:
         kept = known(made.openings, {})
         openings = {name: Opening(bytes.fromhex(each["key"]), each["value"]) for name, each in kept.items()}
         leaf = Leaf.parse(made.entry.encode())
@@ -109,7 +111,25 @@ class Office:
             receipt=entry.receipt_text,
             consents=made.decided.consents,
             explanation=made.decided.explanation,
+            erase_by=end,
         )
+
+    def log_break_glass(self, asked: LogBreakGlass) -> LoggedEntry:
+        """An emergency is used: an entry that names the intent, its end and the day by which somebody looks again."""
+        intent = self.log.find(self.agency, ruling_key(asked.disclosure_id))
+        if intent is None:
+            raise NotFound("log.entry_unknown")
+        about = Leaf.parse(intent.leaf_bytes)
+        review = {"review_by": asked.review_by.isoformat()} if asked.review_by else {}
+        leaf = Leaf(
+            kind=BREAK_GLASS,
+            sender=about.sender,
+            recipient=about.recipient,
+            purpose=about.purpose,
+            about=Reference(intent.origin, intent.idx),
+            details={"ends_at": timestamp(asked.ends_at), **review},
+        )
+        return self.log.append(self.agency, leaf, key=f"disclosure-{asked.disclosure_id}:break-glass")
 
     def log_retraction(self, disclosure_id: str, reason: str) -> LoggedEntry:
         """The sender asks the recipient to stop using what it got: an entry that names the intent."""
@@ -162,12 +182,14 @@ def request_json(asked: AuthorizeDisclosure, day: date) -> Json:
 
 
 def with_evidence(stated: Json, asked: AuthorizeDisclosure, evidence: Evidence) -> Json:
-    """The request with what the platform knows itself: the persons' will, and its own way of working.
+    """The request with what the platform knows itself: the persons' will, the partner's undertaking, its own way of
+    working.
 
     Whether the last word was no is the register's answer: it knows the order, also within one day.
     """
     facts: dict[str, Any] = dict.fromkeys(LOOKED_UP, False)
     facts |= stated["facts"]
+    facts["undertaking_78_given"] = asked.undertaking_given
     facts["objection_notice_given"] = evidence.objection_notice_given
     facts["objection_76_2"] = evidence.objected
     standing = [consent for consent in evidence.consents if consent.status not in ("refused", "withdrawn")]
@@ -177,6 +199,19 @@ def with_evidence(stated: Json, asked: AuthorizeDisclosure, evidence: Evidence) 
     for category in evidence.refused:
         by_category.setdefault(category, {})["consent_refused_or_withdrawn"] = True
     return {**stated, "facts": facts, "facts_by_category": by_category}
+
+
+def erase_by(evidence: Evidence, consents: tuple[str, ...]) -> date | None:
+    """`retention_end_date`: the first day on which one of the consents that carry the disclosure ends."""
+    ends = [each.valid_until for each in evidence.consents if each.consent_id in consents and each.valid_until]
+    return min(ends, default=None)
+
+
+def performed(asked: AuthorizeDisclosure, evidence: Evidence) -> frozenset[str]:
+    """The obligations that can be kept in this disclosure: those with code, without those that lack what they need."""
+    given = tuple(each.consent_id for each in evidence.consents if each.status == "given")
+    endless = () if erase_by(evidence, given) else ("retention_end_date",)
+    return frozenset(PERFORMED).difference(asked.unable, endless)
 
 
 def summary(decision: Decision) -> Decided:

@@ -19,5 +19,13 @@ def log_the_outcome(context: ServiceContext, seen: OutcomeSeen, message: Message
     office.record_outcome(seen.disclosure_id, "outcome", seen.result, message.id)
 
 
-OUTCOMES = ("DisclosureHandedOver", "DisclosureAcknowledged", "DisclosureStopped", "RetractionAcknowledged")
+OUTCOMES = (
+    "DisclosureConfirmed",
+    "DisclosureDeclined",
+    "DisclosureHandedOver",
+    "DisclosureAcknowledged",
+    "DisclosureStopped",
+    "RetractionAcknowledged",
+    "BreakGlassReviewed",
+)
 HANDLERS = {f"exchange.{name}.v1": Handler(OutcomeSeen, log_the_outcome, transactional=False) for name in OUTCOMES}

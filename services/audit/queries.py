@@ -1,13 +1,16 @@
 """What may be asked of the audit service, and what it answers."""
 
 from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 
 from services.audit.domain.ruling import CategoryRuling, Extent
 from services.audit.sequencer import AuditLog
+from shared.audit import Leaf
 from shared.domain import Json, Personal, value
 from shared.errors import NotFound
 
 LONGEST_PAGE = 500
+LONGEST_REPORT = 3660
 
 
 @value
@@ -21,7 +24,8 @@ class Kind:
 @value
 class AuthorizeDisclosure:
     """`held` are the categories of which the sender has something; `commitments` bind their content, by
-    `content.<category>`, to the log entry without telling it.
+    `content.<category>`, to the log entry without telling it. `unable` are obligations that the sender cannot keep
+    towards this recipient; `undertaking_given` says that the recipient committed itself (§ 78 Abs. 1 Satz 2 SGB X).
     """
 
     disclosure_id: str
@@ -39,6 +43,16 @@ class AuthorizeDisclosure:
     facts_by_category: Personal[Json] = field(default_factory=dict)
     commitments: dict[str, str] = field(default_factory=dict)
     reasons: Personal[str] = ""
+    decided_by: str = ""
+    undertaking_given: bool = False
+    unable: tuple[str, ...] = ()
+
+
+@value
+class LogBreakGlass:
+    disclosure_id: str
+    ends_at: datetime
+    review_by: date | None
 
 
 @value
@@ -51,7 +65,9 @@ class RetractDisclosure:
 
 @value
 class Answer:
-    """The ruling and the proof that it stands in the log: `leaf` is the entry, `receipt` a C2SP tlog-proof."""
+    """The ruling and the proof that it stands in the log: `leaf` is the entry, `receipt` a C2SP tlog-proof. The
+    recipient has to erase by `erase_by`, when what the disclosure rests on has an end.
+    """
 
     sent: tuple[str, ...]
     categories: tuple[CategoryRuling, ...]
@@ -64,6 +80,7 @@ class Answer:
     receipt: str
     consents: tuple[str, ...]
     explanation: str
+    erase_by: date | None = None
 
 
 @value
@@ -122,6 +139,26 @@ class ReceiptView:
 
 
 @value
+class BreakGlassQuestion:
+    """Of the last `days`, 1 to 3660."""
+
+    days: int = 30
+
+
+@value
+class BreakGlassReport:
+    """How often emergencies were used among all disclosures let through, in thousandths, and which were not looked at
+    again by their day (of any age).
+    """
+
+    days: int
+    break_glass: int
+    disclosures: int
+    per_thousand: int
+    reviews_overdue: int
+
+
+@value
 class ConsistencyQuestion:
     """From the tree of size `old` to that of size `new`."""
 
@@ -168,6 +205,23 @@ class LogReader:
         return ReceiptView(
             origin=entry.origin, index=entry.idx, leaf=entry.leaf_bytes.decode(), receipt=entry.receipt_text
         )
+
+    def break_glass(self, asked: BreakGlassQuestion, now: datetime, today: date) -> BreakGlassReport:
+        """Counted from the entries of the log alone."""
+        days = min(max(asked.days, 1), LONGEST_REPORT)
+        since = now - timedelta(days=days)
+        used, disclosures = (self.log.count(self.agency, kind, since) for kind in ("break_glass", "intent"))
+        return BreakGlassReport(
+            days=days,
+            break_glass=used,
+            disclosures=disclosures,
+            per_thousand=0 if not disclosures else round(1000 * used / disclosures),
+            reviews_overdue=sum(self._overdue(leaf, today) for leaf in self.log.unreviewed(self.agency)),
+        )
+
+    def _overdue(self, leaf: Leaf, today: date) -> bool:
+        due = leaf.details.get("review_by")
+        return due is not None and date.fromisoformat(due) < today
 
     def consistency(self, asked: ConsistencyQuestion) -> ConsistencyView:
         proof = self.log.consistency(self.agency, asked.old, asked.new, asked.year)

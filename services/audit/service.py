@@ -6,11 +6,14 @@ from services.audit.handlers import Office, question_for, ruling_key
 from services.audit.queries import (
     Answer,
     AuthorizeDisclosure,
+    BreakGlassQuestion,
+    BreakGlassReport,
     CheckpointView,
     ConsistencyQuestion,
     ConsistencyView,
     EntriesPage,
     EntriesQuestion,
+    LogBreakGlass,
     LogKey,
     LogQuestion,
     LogReader,
@@ -38,6 +41,18 @@ class AuditService:
         return ReceiptView(
             origin=entry.origin, index=entry.idx, leaf=entry.leaf_bytes.decode(), receipt=entry.receipt_text
         )
+
+    @runtime.rpc
+    def log_break_glass(self, question: LogBreakGlass, caller: Caller) -> ReceiptView:
+        entry = self._office(caller).log_break_glass(question)
+        return ReceiptView(
+            origin=entry.origin, index=entry.idx, leaf=entry.leaf_bytes.decode(), receipt=entry.receipt_text
+        )
+
+    @runtime.rpc
+    def break_glass(self, question: BreakGlassQuestion, caller: Caller) -> BreakGlassReport:
+        clock = self.context.clock
+        return self._reader(caller).break_glass(question, clock.now(), clock.today())
 
     @runtime.rpc
     def key(self, question: LogQuestion, caller: Caller) -> LogKey:

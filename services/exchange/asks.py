@@ -1,10 +1,11 @@
 """What this service asks of others, with just the fields that it sends and reads."""
 
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, field, fields
+from datetime import date, datetime
 
 from services.exchange.domain.agency import Kind
-from services.exchange.domain.disclosure import Entry, Extent, Ruling
+from services.exchange.domain.disclosure import CategoryRuling, Entry, Extent, GlassBroken, Ruling
+from services.exchange.obligations import Identity
 from shared.domain import Erased, Json, Personal, known, value
 from shared.errors import NotFound
 from shared.identity import Caller
@@ -43,13 +44,19 @@ class PersonQuestion:
 
 @value
 class PersonKnown:
-    """Of a person only the birth date is used here, because the law asks for the age."""
+    """What the agency knows the person by: the birth date for the age that the law asks for, and all of it to see that
+    what should be pseudonymous names nobody.
+    """
 
     person_id: str
     name: Personal[str]
     birth_date: Personal[date]
     contact: Personal[str | None]
     version: int
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(known(self.name, None), known(self.birth_date, None), known(self.contact, None))
 
     def age(self, today: date) -> int | None:
         """In full years on the legal day; None when the birth date was erased."""
@@ -78,6 +85,38 @@ class AuthorizeDisclosure:
     facts_by_category: Personal[Json] = field(default_factory=dict)
     commitments: dict[str, str] = field(default_factory=dict)
     reasons: Personal[str] = ""
+    decided_by: str = ""
+    undertaking_given: bool = False
+    unable: tuple[str, ...] = ()
+
+
+@value
+class Authorized:
+    """The ruling as it is answered; the recipient has to erase by `erase_by`, if there is an end."""
+
+    sent: tuple[str, ...]
+    categories: tuple[CategoryRuling, ...]
+    obligations: tuple[str, ...]
+    rule_set: str
+    day: str
+    origin: str
+    index: int
+    leaf: str
+    receipt: str
+    consents: tuple[str, ...]
+    explanation: str
+    erase_by: date | None = None
+
+    @property
+    def ruling(self) -> Ruling:
+        return Ruling(**{each.name: getattr(self, each.name) for each in fields(Ruling)})
+
+
+@value
+class LogBreakGlass:
+    disclosure_id: str
+    ends_at: datetime
+    review_by: date | None
 
 
 @value
@@ -123,9 +162,14 @@ class Asks:
             fault = ("/person_id", "this agency knows no such person", "register the person first")
             raise NotFound(error.code, fault[1], fault[2], [fault]) from None
 
-    def authorize(self, question: AuthorizeDisclosure) -> Ruling:
+    def authorize(self, question: AuthorizeDisclosure) -> Authorized:
         """The audit service's ruling, already standing in its log. Without it nothing leaves."""
-        return self.calls.ask("audit", "authorize", question, Ruling, caller=self.caller)
+        return self.calls.ask("audit", "authorize", question, Authorized, caller=self.caller)
+
+    def log_break_glass(self, disclosure_id: str, glass: GlassBroken) -> None:
+        """An entry of its own that an emergency is used; the same one however often it is asked for."""
+        question = LogBreakGlass(disclosure_id=disclosure_id, ends_at=glass.ends_at, review_by=glass.review_by)
+        self.calls.ask("audit", "log_break_glass", question, Entry, caller=self.caller)
 
     def log_retraction(self, disclosure_id: str, reason: str) -> Entry:
         """The retraction's own entry in the log; the same one however often it is asked for."""

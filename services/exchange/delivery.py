@@ -1,12 +1,13 @@
 """Handing over: from the partner's queue here to its broker queue or its feed, checked once more on the way.
 
-What rests on a consent is checked against the register at the moment it leaves; what no longer stands is stopped.
+What rests on a consent is checked against the register at the moment it leaves, what was let go in an emergency against
+its end; what no longer stands is stopped.
 A document is marked as leaving before it goes, so that a process that dies in between sends it again under the same
 id and number, and the partner passes over the second one.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Event
 
@@ -18,7 +19,7 @@ from services.exchange.domain.partner import Channel
 from services.exchange.partner_queue import Kind, Place, Waiting
 from services.exchange.queries import FeedItem, FeedPage, FeedQuestion
 from shared import telemetry
-from shared.clock import Clock
+from shared.clock import Clock, timestamp
 from shared.config import Settings
 from shared.database import Database
 from shared.errors import Invalid, Unavailable
@@ -31,6 +32,7 @@ WINDOW = 20
 PAUSE = 0.5
 CONSENT_GONE = "consent_withdrawn"
 NO_LONGER_STANDS = "consent_no_longer_stands"
+EMERGENCY_ENDED = "break_glass_ended"
 
 
 @dataclass(frozen=True)
@@ -85,24 +87,28 @@ class Delivery:
         self._handed_over(row, Channel.AMQP, sequence)
         return 1
 
-    def _still_lawful(self, agency: str, waiting: Iterable[Waiting]) -> list[Waiting]:
-        """What may leave now; what rested on a consent that fell is stopped here."""
-        rows = list(waiting)
+    def _still_lawful(self, agency: str, waiting: Sequence[Waiting]) -> list[Waiting]:
+        """What may leave now; what rested on a consent that fell, or on an emergency that ended, is stopped here."""
+        now = timestamp(self.clock.now())
+        late = [row for row in waiting if row.state == Place.QUEUED and row.until and row.until < now]
+        for row in late:
+            self._stop(row, EMERGENCY_ENDED)
+        rows = [row for row in waiting if row not in late]
         consents = tuple(dict.fromkeys(c for row in rows if row.kind == Kind.DISCLOSURE for c in _consents(row)))
         fallen = Asks(self.calls, on_behalf_of(agency)).fallen(consents)
         gone = [row for row in rows if row.kind == Kind.DISCLOSURE and fallen & set(_consents(row))]
         for row in gone:
-            self._stop(row)
+            self._stop(row, NO_LONGER_STANDS)
         return [row for row in rows if row not in gone]
 
-    def _stop(self, row: Waiting) -> None:
+    def _stop(self, row: Waiting, reason: str) -> None:
         """Only what never left; what may have left is the withdrawal's business (`withdrawal.py`)."""
         with self.database.write() as tx:
             if partner_queue.move(tx, row.id, Place.STOPPED, only_from=(Place.QUEUED,)):
-                self.store.agency(row.agency).change(
+                self.store.agency(row.agency, trace=self._trace(row)).change(
                     Disclosure,
                     row.disclosure_id,
-                    lambda disclosure: disclosure.stop(NO_LONGER_STANDS, taken_back=row.sequence is not None),
+                    lambda disclosure: disclosure.stop(reason, taken_back=row.sequence is not None),
                     command_id=f"{row.disclosure_id}:stop",
                     tx=tx,
                 )
@@ -112,17 +118,21 @@ class Delivery:
             return partner_queue.leave(tx, row.id, row.agency, row.partner_id)
 
     def _handed_over(self, row: Waiting, channel: Channel, sequence: int) -> None:
-        with self.database.write() as tx:
+        with telemetry.continue_trace(self._trace(row), "hand over"), self.database.write() as tx:
             partner_queue.move(tx, row.id, Place.HANDED_OVER, only_from=(Place.LEAVING,))
             if row.kind == Kind.DISCLOSURE:
                 now = self.clock.now()
-                self.store.agency(row.agency).change(
+                self.store.agency(row.agency, trace=telemetry.current_traceparent()).change(
                     Disclosure,
                     row.disclosure_id,
                     lambda disclosure: disclosure.hand_over(channel.value, sequence, now),
                     command_id=f"{row.disclosure_id}:hand-over",
                     tx=tx,
                 )
+
+    def _trace(self, row: Waiting) -> str:
+        """That of the request which the document came from: it waited here, and its trace waited with it."""
+        return self.store.agency(row.agency).read(Disclosure, row.disclosure_id)[-1].trace
 
 
 def partner_queue_name(partner_id: str) -> str:

@@ -5,8 +5,9 @@ partner's own, ids and numbers belong to one delivery, and no trace context trav
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from shared.audit import VerifiedReceipt, verify_receipt
@@ -15,9 +16,6 @@ from shared.errors import HandschlagError, Unavailable
 from shared.notes import Proof, log_verifier_key
 
 RETRACTION_TYPE = "handschlag.retraction.v1"
-BINDING_DUTIES = frozenset(
-    {"purpose_binding_78", "purpose_binding_65", "purpose_binding_recipient", "purpose_binding_consent"}
-)
 
 
 @dataclass(frozen=True)
@@ -48,17 +46,22 @@ class LogKey:
 
 
 def disclosure_document(
-    disclosure_id: str, receipt: VerifiedReceipt, envelope: str, *, obligations: Sequence[str]
+    disclosure_id: str,
+    receipt: VerifiedReceipt,
+    envelope: str,
+    *,
+    obligations: Sequence[Mapping[str, object]],
+    erase_by: date | None,
 ) -> str:
     """The delivery as JSON text, still without the partner's number; that is given when it leaves.
 
-    `obligations` tell the recipient what binds it (§ 78 SGB X and the like); those of the sender stay at home.
+    `obligations` tell the recipient what binds it (§ 78 SGB X and the like), `erase_by` how long it may keep the data.
     """
     document = delivery_document(
         receipt, envelope, delivery_id=disclosure_id, sequence=0, checkpoint=_checkpoint(receipt)
     )
-    binding = [duty for duty in obligations if duty in BINDING_DUTIES]
-    return json.dumps({**document, "obligations": binding})
+    end = {} if erase_by is None else {"erase_by": erase_by.isoformat()}
+    return json.dumps({**document, "obligations": [dict(each) for each in obligations], **end})
 
 
 def retraction_document(disclosure_id: str, about: VerifiedReceipt, receipt: VerifiedReceipt) -> str:

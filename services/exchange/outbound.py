@@ -1,7 +1,10 @@
 """Which events of partner exchange leave, and as which message: what became of a disclosure, for the log."""
 
 from services.exchange.domain.disclosure import (
+    BreakGlassReviewed,
     DisclosureAcknowledged,
+    DisclosureConfirmed,
+    DisclosureDeclined,
     DisclosureHandedOver,
     DisclosureStopped,
     RetractionAcknowledged,
@@ -13,13 +16,18 @@ from shared.schema import dump
 
 @value
 class Outcome:
-    """`result`: handed_over, stopped, taken_back, retraction_acknowledged, or the recipient's word on the match."""
+    """`result`: confirmed, declined, handed_over, stopped, taken_back, retraction_acknowledged, reviewed, or the
+    recipient's word on the match.
+    """
 
     disclosure_id: str
     result: str
 
 
 MESSAGES = {
+    "exchange.DisclosureConfirmed.v1": Outcome,
+    "exchange.DisclosureDeclined.v1": Outcome,
+    "exchange.BreakGlassReviewed.v1": Outcome,
     "exchange.DisclosureHandedOver.v1": Outcome,
     "exchange.DisclosureAcknowledged.v1": Outcome,
     "exchange.DisclosureStopped.v1": Outcome,
@@ -29,6 +37,12 @@ MESSAGES = {
 
 def outbound(record: Recorded) -> Message | None:
     match record.event:
+        case DisclosureConfirmed():
+            result = "confirmed"
+        case DisclosureDeclined():
+            result = "declined"
+        case BreakGlassReviewed():
+            result = "reviewed"
         case DisclosureHandedOver():
             result = "handed_over"
         case DisclosureAcknowledged(match=found):

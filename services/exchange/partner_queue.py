@@ -49,6 +49,7 @@ queue = Table(
     Column("state", String, nullable=False),
     Column("sequence", Integer),
     Column("queued_at", String, nullable=False),
+    Column("until", String),
     UniqueConstraint("agency", "partner_id", "kind", "disclosure_id"),
     Index("partner_queue_due", "state", "channel"),
     Index("partner_queue_feed", "agency", "partner_id", "sequence"),
@@ -104,12 +105,14 @@ def put(
     document: str,
     consents: Sequence[str],
     now: datetime,
+    until: datetime | None = None,
 ) -> None:
-    """Queue a document once; the same kind for the same disclosure again changes nothing."""
+    """Queue a document once; the same kind for the same disclosure again changes nothing. After `until` it stays."""
     key = {"agency": agency, "partner_id": partner_id, "kind": kind.value, "disclosure_id": disclosure_id}
     if tx.execute(select(queue.c.id).where(*(queue.c[name] == given for name, given in key.items()))).first():
         return
-    row = {"channel": channel, "document": document, "consents": " ".join(consents)}
+    end = None if until is None else timestamp(until)
+    row = {"channel": channel, "document": document, "consents": " ".join(consents), "until": end}
     tx.execute(insert(queue).values(**key, **row, state=Place.QUEUED.value, queued_at=timestamp(now)))
 
 

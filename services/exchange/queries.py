@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import Connection, select
 
@@ -17,6 +17,8 @@ from shared.eventstore import AgencyStore
 REASONED_ROLES = ("case_worker", "auditor")
 """Who reads the reasons of a refusal: staff of the agency that owns the data, and those who review it."""
 
+CITIZEN = "citizen"
+NOT_CONFIRMED = "Die zuständige Person hat die Übermittlung nicht bestätigt; es ist nichts hinausgegangen."
 NOTHING_MORE = "Die Übermittlung findet nicht statt."
 """The one wording for everybody else: not consented, not held and held back by law read alike."""
 
@@ -48,6 +50,9 @@ class PartnerView:
     encryption_key: Json
     signing_key: Json
     version: int
+    medical_encryption_key: Json | None = None
+    committed_on: date | None = None
+    commitment_text: str | None = None
 
 
 @value
@@ -78,7 +83,11 @@ class DisclosureQuestion:
 
 @value
 class DisclosureView:
-    """`ruling` is there for those who may read the reasons; `answer` is what anybody may read."""
+    """`ruling` is there for those who may read the reasons; `answer` is what anybody may read.
+
+    The person concerned finds it from `visible_from` on; without a date, from the beginning. `decided_by` and
+    `confirmed_by` are the people who answer for it.
+    """
 
     disclosure_id: str
     person_id: str
@@ -96,6 +105,13 @@ class DisclosureView:
     retracted_at: datetime | None
     retraction_acknowledged_at: datetime | None
     version: int
+    visible_from: date | None = None
+    decided_by: str | None = None
+    confirmed_by: str | None = None
+    confirmed_at: datetime | None = None
+    break_glass_ends_at: datetime | None = None
+    review_by: date | None = None
+    reviewed_at: datetime | None = None
 
 
 @value
@@ -201,6 +217,9 @@ class Exchange:
             encryption_key=known.encryption_key,
             signing_key=known.signing_key,
             version=version,
+            medical_encryption_key=partner.medical_key,
+            committed_on=partner.commitment.on if partner.commitment else None,
+            commitment_text=partner.commitment.text_version if partner.commitment else None,
         )
 
     def partners(self, tx: Connection, asked: PartnersQuestion) -> PartnerPage:
@@ -220,12 +239,15 @@ class Exchange:
         )
         return PartnerPage(items=items, next=items[-1].partner_id if len(rows) > limit else None)
 
-    def disclosure(self, disclosure_id: str, role: str) -> DisclosureView:
+    def disclosure(self, disclosure_id: str, role: str, today: date) -> DisclosureView:
+        """Raises `NotFound`, also towards a citizen who is to be informed on a later day (§ 82a SGB X)."""
         disclosure, version = self.store.load(Disclosure, disclosure_id)
-        if not disclosure.requested:
+        if not disclosure.requested or _hidden(disclosure, role, today):
             raise NotFound("disclosure.unknown")
         asked = disclosure.requested
         handed_over, acknowledged = disclosure.handed_over, disclosure.acknowledged
+        confirmed, glass = disclosure.confirmed, disclosure.glass
+        staff = role in REASONED_ROLES
         return DisclosureView(
             disclosure_id=disclosure_id,
             person_id=asked.person_id,
@@ -233,9 +255,9 @@ class Exchange:
             categories=asked.categories,
             purpose=asked.purpose,
             basis=asked.basis,
-            state=disclosure.state if role in REASONED_ROLES else _coarse(disclosure.state),
+            state=disclosure.state if staff else _coarse(disclosure.state),
             answer=_answer(disclosure, role),
-            ruling=disclosure.ruling if role in REASONED_ROLES else None,
+            ruling=disclosure.ruling if staff else None,
             sequence=handed_over.sequence if handed_over else None,
             match=acknowledged.match if acknowledged else None,
             handed_over_at=handed_over.at if handed_over else None,
@@ -243,9 +265,16 @@ class Exchange:
             retracted_at=disclosure.retracted.at if disclosure.retracted else None,
             retraction_acknowledged_at=disclosure.retraction_acknowledged_at,
             version=version,
+            visible_from=disclosure.visible_from,
+            decided_by=disclosure.stated.by if disclosure.stated and staff else None,
+            confirmed_by=confirmed.by if confirmed and staff else None,
+            confirmed_at=confirmed.at if confirmed else None,
+            break_glass_ends_at=glass.ends_at if glass else None,
+            review_by=glass.review_by if glass else None,
+            reviewed_at=disclosure.reviewed.at if disclosure.reviewed else None,
         )
 
-    def disclosures(self, tx: Connection, asked: DisclosuresQuestion, role: str) -> DisclosurePage:
+    def disclosures(self, tx: Connection, asked: DisclosuresQuestion, role: str, today: date) -> DisclosurePage:
         limit = min(max(asked.limit, 1), 500)
         table = disclosure_list
         found = select(table.c.disclosure_id).where(
@@ -254,7 +283,12 @@ class Exchange:
         if asked.person_id is not None:
             found = found.where(table.c.person_id == asked.person_id)
         ids = list(tx.execute(found.order_by(table.c.disclosure_id).limit(limit + 1)).scalars())
-        items = tuple(self.disclosure(disclosure_id, role) for disclosure_id in ids[:limit])
+        shown = [
+            disclosure_id
+            for disclosure_id in ids[:limit]
+            if role != CITIZEN or not _hidden(self.store.load(Disclosure, disclosure_id)[0], role, today)
+        ]
+        items = tuple(self.disclosure(disclosure_id, role, today) for disclosure_id in shown)
         return DisclosurePage(items=items, next=ids[limit - 1] if len(ids) > limit else None)
 
     def withdrawal(self, tx: Connection, asked: WithdrawalQuestion) -> WithdrawalReport:
@@ -291,11 +325,20 @@ class Exchange:
 
 
 def _coarse(state: State) -> State:
-    return State.DENIED if state is State.NOT_HELD else state
+    """Why it did not happen, or that somebody still thinks about it, is told to nobody outside."""
+    if state is State.AWAITING_CONFIRMATION:
+        return State.REQUESTED
+    return State.DENIED if state in (State.NOT_HELD, State.DECLINED) else state
+
+
+def _hidden(disclosure: Disclosure, role: str, today: date) -> bool:
+    return role == CITIZEN and disclosure.visible_from is not None and today < disclosure.visible_from
 
 
 def _answer(disclosure: Disclosure, role: str) -> str:
-    if disclosure.state not in (State.DENIED, State.NOT_HELD):
+    if disclosure.state is State.DECLINED and role in REASONED_ROLES:
+        return NOT_CONFIRMED
+    if disclosure.state not in (State.DENIED, State.NOT_HELD, State.DECLINED):
         return ""
     if role in REASONED_ROLES and disclosure.ruling:
         return disclosure.ruling.explanation

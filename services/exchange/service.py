@@ -6,8 +6,8 @@ from services.exchange.delivery import Delivery, provide_queue
 from services.exchange.directory import DirectoryPage, DirectoryQuestion, look_up
 from services.exchange.documents import LogKey
 from services.exchange.domain.agency import RegisterAgency
-from services.exchange.domain.disclosure import RequestDisclosure
-from services.exchange.domain.partner import Channel, RegisterPartner
+from services.exchange.domain.disclosure import ConfirmDisclosure, RequestDisclosure, ReviewBreakGlass
+from services.exchange.domain.partner import Channel, RecordCommitment, RegisterPartner
 from services.exchange.projections import DIRECTORY
 from services.exchange.queries import (
     Acknowledge,
@@ -55,6 +55,11 @@ class ExchangeService:
         return receipt
 
     @runtime.rpc
+    def record_commitment(self, command: RecordCommitment, caller: Caller) -> Receipt:
+        store, today = self._of(caller), self.context.clock.today()
+        return handlers.record_commitment(command, store, today, command_id=caller.command_id)
+
+    @runtime.rpc
     def partner(self, question: PartnerQuestion, caller: Caller) -> PartnerView:
         return Exchange(self._of(caller)).partner(question.partner_id)
 
@@ -71,26 +76,28 @@ class ExchangeService:
 
     @runtime.rpc
     def request_disclosure(self, command: RequestDisclosure, caller: Caller) -> DisclosureView:
-        handlers.Desk(
-            agency=caller.agency,
-            store=self._of(caller),
-            database=self.context.database,
-            keys=self.context.keys,
-            clock=self.context.clock,
-            asks=Asks(self.context.calls, caller),
-            log_key=LogKey.load(self.context.settings.keys),
-        ).request(command, caller)
-        return Exchange(self._of(caller)).disclosure(command.disclosure_id, caller.role)
+        self._desk(caller).request(command, caller)
+        return self._disclosure(command.disclosure_id, caller)
+
+    @runtime.rpc
+    def confirm_disclosure(self, command: ConfirmDisclosure, caller: Caller) -> DisclosureView:
+        self._desk(caller).confirm(command, caller)
+        return self._disclosure(command.disclosure_id, caller)
+
+    @runtime.rpc
+    def review_break_glass(self, command: ReviewBreakGlass, caller: Caller) -> DisclosureView:
+        self._desk(caller).review(command, caller)
+        return self._disclosure(command.disclosure_id, caller)
 
     @runtime.rpc
     def disclosure(self, question: DisclosureQuestion, caller: Caller) -> DisclosureView:
-        return Exchange(self._of(caller)).disclosure(question.disclosure_id, caller.role)
+        return self._disclosure(question.disclosure_id, caller)
 
     @runtime.rpc
     def disclosures(self, question: DisclosuresQuestion, caller: Caller) -> DisclosurePage:
         catch_up(self.context.store, DIRECTORY)
         with self.context.database.read() as tx:
-            return Exchange(self._of(caller)).disclosures(tx, question, caller.role)
+            return Exchange(self._of(caller)).disclosures(tx, question, caller.role, self.context.clock.today())
 
     @runtime.rpc
     def feed(self, question: FeedQuestion, caller: Caller) -> FeedPage:
@@ -114,6 +121,21 @@ class ExchangeService:
         catch_up(self.context.store, DIRECTORY)
         with self.context.database.read() as tx:
             return Exchange(self._of(caller)).withdrawal(tx, question)
+
+    def _disclosure(self, disclosure_id: str, caller: Caller) -> DisclosureView:
+        today = self.context.clock.today()
+        return Exchange(self._of(caller)).disclosure(disclosure_id, caller.role, today)
+
+    def _desk(self, caller: Caller) -> handlers.Desk:
+        return handlers.Desk(
+            agency=caller.agency,
+            store=self._of(caller),
+            database=self.context.database,
+            keys=self.context.keys,
+            clock=self.context.clock,
+            asks=Asks(self.context.calls, caller),
+            log_key=LogKey.load(self.context.settings.keys),
+        )
 
     def _of(self, caller: Caller) -> AgencyStore:
         return self.context.store.agency(caller.agency, actor=caller.actor, trace=caller.trace)

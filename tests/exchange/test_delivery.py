@@ -37,7 +37,7 @@ def test_fetching_is_what_hands_it_over(partner: PartnerDesk) -> None:
 def test_fetching_again_shows_the_same_and_hands_nothing_over_twice(partner: PartnerDesk) -> None:
     disclosure_id = disclose(partner)
     assert partner.documents() == partner.documents()
-    assert partner.workplace.disclosure(disclosure_id).version == 3
+    assert partner.workplace.disclosure(disclosure_id).version == 4
 
 
 def test_numbers_count_up_without_gaps_and_a_partner_goes_on_behind_its_own(partner: PartnerDesk) -> None:
@@ -64,7 +64,9 @@ def test_the_receipt_that_travels_proves_the_entry_in_the_senders_log(partner: P
 def test_only_duties_that_bind_the_recipient_travel(partner: PartnerDesk) -> None:
     disclose(partner)
     (document,) = partner.documents()
-    assert document["obligations"] == ["purpose_binding_recipient"]
+    (notice,) = document["obligations"]
+    assert (notice["id"], notice["norm"]) == ("purpose_binding_recipient", "§ 67c Abs. 1, 2 SGB X")
+    assert "nur für die Aufgabe" in notice["text_de"]
 
 
 def test_another_partner_sees_nothing_of_it(partner: PartnerDesk) -> None:

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from services.exchange.domain.disclosure import (
+    ConfirmationAwaited,
     Disclosure,
     DisclosureAcknowledged,
+    DisclosureConfirmed,
+    DisclosureDeclined,
     DisclosureDenied,
     DisclosureEvent,
     DisclosureHandedOver,
@@ -66,12 +69,15 @@ HANDED_OVER = DisclosureHandedOver(channel="feed", sequence=1, at=NOW)
 ACKNOWLEDGED = DisclosureAcknowledged(match=Match.MATCHED, signed="jws", at=NOW)
 RETRACTED = DisclosureRetracted(reason="consent_withdrawn", entry=ENTRY, at=NOW)
 CONFIRMED = RetractionAcknowledged(signed="jws", at=NOW)
+AWAITED = ConfirmationAwaited(ruling=RULING, asked_by=("beck",), four_eyes=False, erase_by=None)
+SAID_NO = DisclosureDeclined(person_id="p-1", by="adler", at=NOW, reason="nicht nötig")
 
 Decide = Callable[[Disclosure], list[DisclosureEvent]]
 DECISIONS: dict[str, tuple[Decide, DisclosureEvent]] = {
     "deny": (lambda d: d.deny(RULING), DENIED),
     "find nothing": (lambda d: d.find_nothing(RULING), NOTHING),
     "permit": (lambda d: d.permit(RULING, "ff"), PERMITTED),
+    "prepare": (lambda d: d.await_confirmation(RULING, asker="beck", four_eyes=False, erase_by=None), AWAITED),
     "stop": (lambda d: d.stop("consent_withdrawn"), STOPPED),
     "take back": (lambda d: d.stop("consent_withdrawn", taken_back=True), TAKEN_BACK),
     "hand over": (lambda d: d.hand_over("feed", 1, NOW), HANDED_OVER),
@@ -83,8 +89,15 @@ WAYS: dict[State, tuple[list[DisclosureEvent], dict[str, State]]] = {
     State.UNKNOWN: ([], {}),
     State.REQUESTED: (
         [REQUESTED],
-        {"deny": State.DENIED, "find nothing": State.NOT_HELD, "permit": State.PERMITTED},
+        {
+            "deny": State.DENIED,
+            "find nothing": State.NOT_HELD,
+            "permit": State.PERMITTED,
+            "prepare": State.AWAITING_CONFIRMATION,
+        },
     ),
+    State.AWAITING_CONFIRMATION: ([REQUESTED, AWAITED], {}),
+    State.DECLINED: ([REQUESTED, AWAITED, SAID_NO], {}),
     State.DENIED: ([REQUESTED, DENIED], {}),
     State.NOT_HELD: ([REQUESTED, NOTHING], {}),
     State.PERMITTED: (
@@ -111,7 +124,7 @@ WAYS: dict[State, tuple[list[DisclosureEvent], dict[str, State]]] = {
         {"acknowledge": State.RETRACTION_ACKNOWLEDGED},
     ),
 }
-FINAL = (State.DENIED, State.NOT_HELD, State.STOPPED, State.RETRACTION_ACKNOWLEDGED)
+FINAL = (State.DENIED, State.NOT_HELD, State.DECLINED, State.STOPPED, State.RETRACTION_ACKNOWLEDGED)
 
 
 @pytest.mark.parametrize("decision", DECISIONS)
@@ -135,12 +148,12 @@ def test_whatever_is_done_twice_changes_nothing_the_second_time(state: State, de
 
 
 def test_a_request_is_remembered_as_it_was_asked() -> None:
-    given(Disclosure()).when(lambda d: d.request(WANTED)).then(REQUESTED)
+    given(Disclosure()).when(lambda d: d.request(WANTED, NOW)).then(REQUESTED)
 
 
 @pytest.mark.parametrize("state", [state for state in WAYS if state is not State.UNKNOWN])
 def test_the_same_request_again_changes_nothing(state: State) -> None:
-    given(Disclosure(), *WAYS[state][0]).when(lambda d: d.request(WANTED)).then()
+    given(Disclosure(), *WAYS[state][0]).when(lambda d: d.request(WANTED, NOW)).then()
 
 
 @pytest.mark.parametrize(
@@ -157,7 +170,7 @@ def test_the_same_request_again_changes_nothing(state: State) -> None:
 )
 def test_one_id_never_stands_for_two_requests(other: dict[str, Any]) -> None:
     changed = replace(WANTED, **other)
-    given(Disclosure(), REQUESTED).refused(lambda d: d.request(changed), "disclosure.already_requested")
+    given(Disclosure(), REQUESTED).refused(lambda d: d.request(changed, NOW), "disclosure.already_requested")
 
 
 def test_a_late_acknowledgement_is_kept_and_leaves_it_retracted() -> None:
@@ -193,11 +206,16 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def ask(self) -> None:
-        self.decide(lambda d: d.request(WANTED))
+        self.decide(lambda d: d.request(WANTED, NOW))
 
     @rule(decision=st.sampled_from(sorted(DECISIONS)))
     def decide_by_name(self, decision: str) -> None:
         self.decide(DECISIONS[decision][0])
+
+    @rule(yes=st.booleans())
+    def answer(self, *, yes: bool) -> None:
+        if self.disclosure.state is State.AWAITING_CONFIRMATION:
+            self.decide(lambda d: d.confirm("adler", "ja", NOW) if yes else d.decline("adler", "nein", NOW))
 
     def decide(self, decide: Decide) -> None:
         for event in decide(self.disclosure):
@@ -216,6 +234,12 @@ class AnyOrder(RuleBasedStateMachine):
         for beyond in (DisclosureHandedOver, DisclosureAcknowledged, DisclosureRetracted):
             if beyond in kinds:
                 assert DisclosurePermitted in kinds[: kinds.index(beyond)]
+
+    @invariant()
+    def what_a_person_decides_leaves_only_after_that_person(self) -> None:
+        kinds = [type(event) for event in self.history]
+        if ConfirmationAwaited in kinds and DisclosurePermitted in kinds:
+            assert DisclosureConfirmed in kinds[: kinds.index(DisclosurePermitted)]
 
     @invariant()
     def everything_happens_once(self) -> None:

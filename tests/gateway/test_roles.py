@@ -6,6 +6,12 @@ from services.gateway.auth import GRANTS, ROLES
 from services.gateway.resources import OPERATIONS
 from tests.gateway.world import ME, OTHER, REQUESTS, SOME_ID, TERMS, World
 
+BY_A_PERSON = {
+    ("exchange.confirm_disclosure", "case_worker"): "weber",
+    ("exchange.review_break_glass", "case_worker"): "weber",
+}
+"""What no program does in a person's place, and who does it here."""
+
 
 def call(world: World, name: str, role: str | None):
     operation = OPERATIONS[name]
@@ -13,7 +19,7 @@ def call(world: World, name: str, role: str | None):
     headers = {"If_Match": '"3"'} if operation.guarded else {}
     if role is None:
         return world.client.open(f"/v1{path}", method=operation.method, json=body)
-    return world.ask(role, operation.method, path, body, **headers)
+    return world.ask(BY_A_PERSON.get((name, role), role), operation.method, path, body, **headers)
 
 
 def test_the_table_of_roles_names_every_operation_and_no_other():
@@ -157,3 +163,21 @@ def test_a_citizen_gives_consent_for_themselves_only(world):
     terms = {**TERMS, "given_by": ["legal_guardian"]}
     assert world.ask("citizen", "POST", "/consents", {"terms": terms}).status_code == 422
     assert world.ask("case_worker", "POST", "/consents", {"terms": terms}).status_code == 201
+
+
+@pytest.mark.parametrize("name", ["exchange.confirm_disclosure", "exchange.review_break_glass"])
+def test_no_program_decides_in_a_persons_place(world, name):
+    path, body = REQUESTS[name]
+    answer = world.ask("case_worker", "POST", path, body)
+    assert (answer.status_code, answer.json["code"]) == (403, "disclosure.person_decides")
+    assert world.calls.asked == []
+
+
+def test_who_decided_is_the_person_who_signed_in_or_whom_the_program_names(world):
+    path, body = REQUESTS["exchange.request_disclosure"]
+    named = []
+    for who, more in (("weber", {}), ("case_worker", {}), ("case_worker", {"decided_by": "beck"})):
+        world.ask(who, "POST", path, {**body, **more})
+        asked = [question for _, method, question, _ in world.calls.asked if method == "request_disclosure"]
+        named.append(asked[-1]["decided_by"])
+    assert named == ["weber", "", "beck"]

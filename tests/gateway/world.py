@@ -57,6 +57,7 @@ ACCOUNTS = {
         {"sub": "weber", "name": "Jana Weber", "role": "case_worker", "agency": "jobcenter"},
     ],
 }
+PERSONS = {each["sub"] for each in ACCOUNTS["persons"]}
 CLIENT_OF = {each["role"]: each for each in ACCOUNTS["clients"]}
 
 
@@ -117,10 +118,11 @@ class World:
         self._tokens.clear()
 
     def token(self, role: str) -> str:
-        """An access token of a program of this role, or of the citizen."""
+        """An access token of a program of this role, of the citizen, or of a person by name."""
         if role not in self._tokens:
-            if role == "citizen":
-                self._tokens[role] = self.token_of_person("ayse")
+            person = {"citizen": "ayse"}.get(role, role)
+            if person in PERSONS:
+                self._tokens[role] = self.token_of_person(person)
             else:
                 known = CLIENT_OF[role]
                 form = {"grant_type": "client_credentials"}
@@ -213,6 +215,7 @@ REQUESTS: dict[str, tuple[str, Any]] = {
             "signing_key": KEY,
         },
     ),
+    "exchange.record_commitment": ("/partners/drv/commitment", {"on": "2026-03-01", "text_version": "1"}),
     "exchange.partner": ("/partners/drv", None),
     "exchange.partners": ("/partners?limit=10", None),
     "exchange.directory": ("/directory?name=biberach&limit=10", None),
@@ -260,6 +263,11 @@ REQUESTS: dict[str, tuple[str, Any]] = {
         "/disclosures",
         {"person_id": ME, "partner_id": "drv", "categories": ["contact_data"], "purpose": "own_statutory_task"},
     ),
+    "exchange.confirm_disclosure": (
+        f"/disclosures/{SOME_ID}/confirmation",
+        {"confirm": True, "reason": "mit der Leitung besprochen"},
+    ),
+    "exchange.review_break_glass": (f"/disclosures/{SOME_ID}/review", {"finding": "war geboten"}),
     "exchange.disclosure": (f"/disclosures/{SOME_ID}", None),
     "exchange.disclosures": (f"/disclosures?person_id={ME}", None),
     "exchange.feed": ("/feed?after=4&limit=5", None),
@@ -269,6 +277,7 @@ REQUESTS: dict[str, tuple[str, Any]] = {
     "audit.entries": ("/log/entries?after=-1&limit=3", None),
     "audit.receipt": (f"/log/receipts/{SOME_ID}", None),
     "audit.consistency": ("/log/consistency?old=1&new=3", None),
+    "audit.break_glass": ("/log/break-glass?days=30", None),
     "vocabulary": ("/vocabulary", None),
     "keys": ("/keys", None),
 }

@@ -16,6 +16,7 @@ FACTS = {
     "basis_communicated_was_consent_only": False,
     "requested_by_private_recipient": False,
 }
+ANSWERED_FOR = {"reasons": "Vorbereitung der Konferenz", "decided_by": "demo-fachkraft"}
 INFORMED = {
     "text_version": "1",
     "language": "de",
@@ -75,9 +76,10 @@ class Office:
             "categories": categories,
             "purpose": CONFERENCE,
             "facts": FACTS,
+            **ANSWERED_FOR,
             **more,
         }
-        return self.worker.post("/disclosures", body, more.pop("key", None) or new_key())
+        return self.worker.post("/disclosures", body, new_key())
 
 
 def new_key() -> str:

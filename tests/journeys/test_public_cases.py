@@ -7,7 +7,7 @@ name was asked and answered no.
 
 import json
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,7 +18,7 @@ from joserfc.jwk import OKPKey
 
 from services.command.demo.platform_client import As
 from shared.clock import SystemClock
-from shared.law import LOOKED_UP
+from shared.law import LOOKED_UP, needs_break_glass
 from shared.policy import decide, present_law, request_from_json
 from tests.journeys.acting import INFORMED, new_key
 from tests.support.platform import Platform
@@ -53,6 +53,19 @@ class Town:
             draft.replace(path)
         return self.platform.client().machine(client_id, "s" * 40)
 
+    def second_person(self, agency: str) -> As:
+        """Somebody at the agency who signs in and decides what another has prepared."""
+        sub = f"leitung-{agency}"
+        path = self.platform.settings.state / "demo.json"
+        accounts = json.loads(path.read_text("utf-8"))
+        if sub not in self.known:
+            self.known.add(sub)
+            accounts["persons"].append({"sub": sub, "name": "Leitung", "role": "case_worker", "agency": agency})
+            draft = Path(f"{path}.new")
+            draft.write_text(json.dumps(accounts), "utf-8")
+            draft.replace(path)
+        return self.platform.client().person(sub)
+
     def agency(self, body: str, domain: str) -> str:
         agency = f"case-{body.replace('_', '-')}"
         kind = {"body": body, "domain": domain}
@@ -64,8 +77,9 @@ class Town:
         partner = f"case-{body.replace('_', '-')}"
         if (place := f"{agency}/{partner}") not in self.known:
             self.known.add(place)
-            encryption, signing = OKPKey.generate_key("X25519"), OKPKey.generate_key("Ed25519")
-            keys = {"encryption_key": encryption, "signing_key": signing}
+            encryption, medical = OKPKey.generate_key("X25519"), OKPKey.generate_key("X25519")
+            signing = OKPKey.generate_key("Ed25519")
+            keys = {"encryption_key": encryption, "medical_encryption_key": medical, "signing_key": signing}
             described = {
                 "partner_id": partner,
                 "name": partner,
@@ -73,7 +87,10 @@ class Town:
                 "channel": "feed",
                 **{use: key.as_dict(private=False) for use, key in keys.items()},
             }
-            self.client("operator", agency).post("/partners", described, f"partner-{place}".replace("/", "-"))
+            operator, key = self.client("operator", agency), f"partner-{place}".replace("/", "-")
+            operator.post("/partners", described, key)
+            signed = {"on": TODAY.isoformat(), "text_version": "1"}
+            operator.post(f"/partners/{partner}/commitment", signed, f"{key}-commitment")
         return partner
 
 
@@ -105,6 +122,12 @@ def goes_today(case: Json) -> bool:
     return decision.permitted == (case["expected"] == "permit") and not (set(facts) & (LOOKED_UP - REGISTERED))
 
 
+HELD = {
+    "anonymous_data": '[{"group": "all", "count": 40}]',
+    "child_protection_feedback": '{"confirmed": true, "active": false}',
+}
+"""Where the law says in which form something travels, the file holds it so."""
+
 REGISTERED = frozenset({"objection_notice_given", "objection_76_2"})
 
 
@@ -129,7 +152,8 @@ def tell(town: Town, case: Json) -> tuple[As, str, str, str]:
     described = {"person_id": person, "name": f"Person {case['id']}", "birth_date": birth_date(case)}
     worker.post("/persons", {**described, "contact": "Telefon 0"}, new_key())
     for category in case["categories"]:
-        text = {"person_id": person, "category": category, "content": f"Text zu {category}", "origin": "case"}
+        held = HELD.get(category, f"Text zu {category}")
+        text = {"person_id": person, "category": category, "content": held, "origin": "case"}
         worker.post("/entries", text, new_key())
     record_will(worker, case, person, partner)
     return worker, agency, partner, person
@@ -170,8 +194,16 @@ def test_the_cases_are_decided_and_carried_out_by_the_whole_pipeline(town: Town)
             "categories": case["categories"],
             "purpose": case["purpose"],
             "facts": stated(case),
+            "reasons": f"Fall {case['id']}",
+            "decided_by": "fachkraft",
         }
+        if needs_break_glass(case["purpose"]):
+            body["break_glass"] = {"ends_at": (SystemClock().now() + timedelta(hours=2)).isoformat()}
         made = worker.post("/disclosures", body, new_key())
+        if made["state"] == "awaiting_confirmation":
+            decided = {"confirm": True, "reason": "geprüft"}
+            place = f"/disclosures/{made['disclosure_id']}/confirmation"
+            made = town.second_person(agency).post(place, decided, new_key())
         fetched = town.client("partner_system", agency, partner).get("/feed", after=0, limit=100)["items"]
         delivered = made["disclosure_id"] in [item["document"]["id"] for item in fetched]
         expected = case["expected"] == "permit"

@@ -58,10 +58,9 @@ class LocalPlatform:
         agency: str = "jc",
         role: str = "case_worker",
         command_id: str | None = None,
+        actor: str = "tester",
     ) -> T:
-        caller = Caller(
-            service="gateway", actor="tester", role=role, agency=agency, command_id=command_id or str(uuid4())
-        )
+        caller = Caller(service="gateway", actor=actor, role=role, agency=agency, command_id=command_id or str(uuid4()))
         found: T = self.calls.ask(service, method, question, answer, caller=caller)
         return found
 

@@ -19,7 +19,7 @@ from services.cases.domain.file_entry import RecordEntry
 from services.cases.domain.person import RegisterPerson
 from services.consent.domain.consent import Form, GiveConsent, Giver, Information, RefuseConsent, Terms, WithdrawConsent
 from services.exchange.domain.agency import Kind, RegisterAgency
-from services.exchange.domain.disclosure import Extent, RequestDisclosure
+from services.exchange.domain.disclosure import ConfirmDisclosure, Extent, RequestDisclosure
 from services.exchange.domain.partner import Channel, RegisterPartner
 from services.exchange.queries import (
     Acknowledge,
@@ -67,6 +67,7 @@ class PartnerDesk:
     workplace: "Workplace"
     partner_id: str
     encryption: OKPKey = field(default_factory=lambda: OKPKey.generate_key("X25519"))
+    medical: OKPKey = field(default_factory=lambda: OKPKey.generate_key("X25519"))
     signing: OKPKey = field(default_factory=lambda: OKPKey.generate_key("Ed25519"))
 
     def fetch(self, after: int = 0, limit: int = 20) -> FeedPage:
@@ -81,8 +82,8 @@ class PartnerDesk:
         key = self.workplace.log_key(document["receipt"])
         return verify_receipt(document["receipt"], document["leaf"].encode(), key)
 
-    def opened(self, document: Json) -> Opened:
-        key = self.encryption.as_dict(private=True)
+    def opened(self, document: Json, *, by_the_medical_service: bool = False) -> Opened:
+        key = (self.medical if by_the_medical_service else self.encryption).as_dict(private=True)
         return open_envelope(document["envelope"], key, self.receipt(document), recipient=self.partner_id)
 
     def signed(self, document: Json, result: Result = Result.MATCHED, **changed: Any) -> str:
@@ -121,12 +122,13 @@ class Workplace:
         *,
         role: str = "case_worker",
         command_id: str | None = None,
+        actor: str = "tester",
     ) -> T:
         return self.platform.ask(
-            service, method, question, answer, agency=self.agency, role=role, command_id=command_id
+            service, method, question, answer, agency=self.agency, role=role, command_id=command_id, actor=actor
         )
 
-    def partner(self, body: str = "pension_insurer", domain: str = "sgb_vi") -> PartnerDesk:
+    def partner(self, body: str = "pension_insurer", domain: str = "sgb_vi", *, medical: bool = False) -> PartnerDesk:
         """A new partner of that kind, known to this agency."""
         desk = PartnerDesk(self, fresh("partner"))
         wanted = RegisterPartner(
@@ -136,6 +138,7 @@ class Workplace:
             channel=Channel.FEED,
             encryption_key=desk.encryption.as_dict(private=False),
             signing_key=desk.signing.as_dict(private=False),
+            medical_encryption_key=desk.medical.as_dict(private=False) if medical else None,
         )
         self.ask("exchange", "register_partner", wanted, Receipt)
         return desk
@@ -201,6 +204,16 @@ class Workplace:
         command = command_id or f"command-{wanted.disclosure_id}"
         return self.ask("exchange", "request_disclosure", wanted, DisclosureView, role=role, command_id=command)
 
+    def confirm(
+        self, wanted: RequestDisclosure, by: str, *, yes: bool = True, role: str = "case_worker", command_id: str = ""
+    ) -> DisclosureView:
+        """`by` decides about what was prepared."""
+        said = ConfirmDisclosure(
+            disclosure_id=wanted.disclosure_id, person_id=wanted.person_id, confirm=yes, reason="geprüft"
+        )
+        asked = {"role": role, "command_id": command_id or None, "actor": by}
+        return self.ask("exchange", "confirm_disclosure", said, DisclosureView, **asked)  # type: ignore[arg-type]
+
     def disclosure(self, disclosure_id: str, role: str = "case_worker") -> DisclosureView:
         question = DisclosureQuestion(disclosure_id=disclosure_id)
         return self.ask("exchange", "disclosure", question, DisclosureView, role=role)
@@ -240,6 +253,8 @@ def request_of(person_id: str, partner: PartnerDesk, *categories: str, **changed
         "purpose": STATUTORY_TASK,
         "facts": STATED,
         "extent": Extent.ALL,
+        "reasons": "wird für die Bearbeitung gebraucht",
+        "decided_by": "beck",
     }
     made = usual | changed
     return RequestDisclosure(person_id=person_id, partner_id=partner.partner_id, categories=categories, **made)

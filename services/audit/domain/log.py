@@ -23,6 +23,8 @@ YEAR_OPENED = "year_opened"
 ORIGIN_RESTARTED = "origin_restarted"
 INTENT = "intent"
 OUTCOME = "outcome"
+BREAK_GLASS = "break_glass"
+REVIEWED = "reviewed"
 
 
 @dataclass(frozen=True, order=True)

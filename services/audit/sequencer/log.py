@@ -17,10 +17,10 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, and_, delete, exists, insert, select, update
+from sqlalchemy import Connection, and_, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services.audit.domain.log import INTENT, LogName
+from services.audit.domain.log import BREAK_GLASS, INTENT, OUTCOME, REVIEWED, LogName
 from services.audit.sequencer.checking import findings
 from services.audit.sequencer.entering import Item, pending_openings, pending_row
 from services.audit.sequencer.kept_heads import KeptHeads
@@ -42,7 +42,7 @@ from services.audit.sequencer.reading import (
 )
 from services.audit.sequencer.sequencing import PACE, Sequencer, Waiting
 from services.audit.tables import checkpoint, entry, leaf, opening, pending, subject
-from shared.audit import Leaf, Opening, commitment, verify_opening, verify_receipt
+from shared.audit import Leaf, Opening, Reference, commitment, verify_opening, verify_receipt
 from shared.clock import Clock, timestamp
 from shared.database import Database
 from shared.errors import NotFound, Refused, Unavailable
@@ -174,12 +174,36 @@ class AuditLog:
     def open_intents(self, agency: str, before: datetime) -> list[Entry]:
         """Intents older than `before` without an outcome: somebody has to find out what became of them."""
         outcome = entry.alias()
-        answered = exists().where(outcome.c.about_log == entry.c.log, outcome.c.about_idx == entry.c.idx)
+        answered = exists().where(
+            outcome.c.about_log == entry.c.log,
+            outcome.c.about_idx == entry.c.idx,
+            outcome.c.kind != BREAK_GLASS,
+        )
         with self._database.read() as tx:
             logs = [each.log for each in heads(tx, agency)]
             query = entries_query().where(leaf.c.log.in_(logs), entry.c.kind == INTENT, ~answered)
             query = query.where(entry.c.at < timestamp(before)).order_by(entry.c.at, leaf.c.log, leaf.c.idx)
             return as_entries(tx.execute(query).all())
+
+    def count(self, agency: str, kind: str, since: datetime) -> int:
+        """How many entries of a kind were logged since then."""
+        with self._database.read() as tx:
+            here = entry.c.log.in_([each.log for each in heads(tx, agency)]), entry.c.kind == kind
+            found = select(func.count()).select_from(entry).where(*here, entry.c.at >= timestamp(since))
+            return int(tx.execute(found).scalar_one())
+
+    def unreviewed(self, agency: str) -> list[Leaf]:
+        """The entries that say an emergency was used, of whose intent no outcome says that it was reviewed."""
+        with self._database.read() as tx:
+            logs = [each.log for each in heads(tx, agency)]
+            found = select(entry.c.bytes).where(entry.c.log.in_(logs), entry.c.kind == BREAK_GLASS)
+            leaves = [Leaf.parse(bytes(each)) for each in tx.scalars(found)]
+            return [leaf for leaf in leaves if leaf.about and not self._reviewed(tx, leaf.about)]
+
+    def _reviewed(self, tx: Connection, intent: Reference) -> bool:
+        about = entry.c.about_log == intent.log, entry.c.about_idx == intent.index
+        outcomes = tx.scalars(select(entry.c.bytes).where(*about, entry.c.kind == OUTCOME))
+        return any(Leaf.parse(bytes(each)).result == REVIEWED for each in outcomes)
 
     def forget(self, agency: str, person: str) -> int:
         """Destroys the commitment keys and values of a person's entries and takes the person out of the index

@@ -219,6 +219,7 @@ class Story:
             "basis": basis,
             "facts": FACTS,
             "reasons": "Vorbereitung der Teilhabeplankonferenz",
+            "decided_by": "demo-fachkraft",
         }
         return self.specialist.post("/disclosures", body, self._key(name))
 

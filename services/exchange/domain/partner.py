@@ -1,12 +1,14 @@
 """Partner (Partnerstelle): a body of another legal domain to which an agency may disclose.
 
 Each agency keeps its own register. A partner has a key to which disclosures are encrypted and a key with which
-it signs acknowledgements; both are public keys as JWK (RFC 7517).
+it signs acknowledgements; both are public keys as JWK (RFC 7517). Its medical service may have an encryption key of
+its own (§ 76 SGB X). A body outside § 35 SGB I commits itself and its staff to purpose and secrecy (§ 78 SGB X).
 """
 
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from enum import StrEnum
 from typing import Any
 
@@ -35,6 +37,16 @@ class RegisterPartner(Command):
     channel: Channel
     encryption_key: Json
     signing_key: Json
+    medical_encryption_key: Json | None = None
+
+
+@command
+class RecordCommitment(Command):
+    """The partner undertook to keep purpose and secrecy and has instructed its staff, by the text of that version."""
+
+    partner_id: str
+    on: date
+    text_version: str
 
 
 @event(version=1)
@@ -46,11 +58,30 @@ class PartnerRegistered(Event):
     signing_key: Json
 
 
+@event(version=1)
+class MedicalKeyRegistered(Event):
+    """Only the partner's medical service has the private part."""
+
+    encryption_key: Json
+
+
+@event(version=1)
+class CommitmentRecorded(Event):
+    on: date
+    text_version: str
+
+
+PartnerEvent = PartnerRegistered | MedicalKeyRegistered | CommitmentRecorded
+
+
 @dataclass(frozen=True)
 class Partner:
     registered: PartnerRegistered | None = None
+    medical_key: Json | None = None
+    commitment: CommitmentRecorded | None = None
 
-    def register(self, wanted: RegisterPartner) -> list[PartnerRegistered]:
+    def register(self, wanted: RegisterPartner) -> list[PartnerEvent]:
+        """Once; the same again changes nothing. A key of the medical service may be added later."""
         _check_key("/encryption_key", wanted.encryption_key, {("OKP", "X25519"), ("RSA", "")})
         _check_key("/signing_key", wanted.signing_key, {("OKP", "Ed25519")})
         made = PartnerRegistered(
@@ -60,14 +91,34 @@ class Partner:
             encryption_key=wanted.encryption_key,
             signing_key=wanted.signing_key,
         )
-        if self.registered == made:
-            return []
-        if self.registered:
+        medical = wanted.medical_encryption_key
+        if medical is not None:
+            _check_key("/medical_encryption_key", medical, {("OKP", "X25519"), ("RSA", "")})
+        other_key = medical is not None and self.medical_key not in (None, medical)
+        if self.registered not in (None, made) or other_key:
             raise Refused("partner.already_registered", "this id is taken", "choose another partner id")
-        return [made]
+        added = medical if self.medical_key is None else None
+        return [
+            *([] if self.registered else [made]),
+            *([] if added is None else [MedicalKeyRegistered(encryption_key=added)]),
+        ]
 
-    def apply(self, event: PartnerRegistered) -> "Partner":
-        return Partner(registered=event)
+    def commit(self, wanted: RecordCommitment, today: date) -> list[PartnerEvent]:
+        """The newest text counts; the same commitment again changes nothing."""
+        if wanted.on > today:
+            fault = ("/on", "this day is still to come", "name the day on which it was signed")
+            raise Invalid("partner.commitment_invalid", fault[1], fault[2], [fault])
+        made = CommitmentRecorded(on=wanted.on, text_version=wanted.text_version)
+        return [] if self.commitment == made else [made]
+
+    def apply(self, event: PartnerEvent) -> "Partner":
+        match event:
+            case PartnerRegistered():
+                return replace(self, registered=event)
+            case MedicalKeyRegistered():
+                return replace(self, medical_key=event.encryption_key)
+            case CommitmentRecorded():
+                return replace(self, commitment=event)
 
 
 def _check_key(pointer: str, key: Mapping[str, Any], allowed: set[tuple[str, str]]) -> None:

@@ -2,6 +2,9 @@
 
 from services.gateway.operations import Desk, Resource, require_limit
 from shared.domain import value
+from shared.errors import Invalid
+
+LONGEST_REPORT = 3660
 
 log = Resource("log", "The tamper-evident log and its proofs.")
 
@@ -75,6 +78,26 @@ class ConsistencyView:
     proof: tuple[str, ...]
 
 
+@value
+class BreakGlassQuestion:
+    """Of the last `days`, 1 to 3660."""
+
+    days: int = 30
+
+
+@value
+class BreakGlassReport:
+    """How often emergencies were used among all disclosures let through, in thousandths, and which were not looked at
+    again by their day.
+    """
+
+    days: int
+    break_glass: int
+    disclosures: int
+    per_thousand: int
+    reviews_overdue: int
+
+
 @log.reads("/log/key", "audit.key")
 def key(desk: Desk, asked: LogQuestion) -> LogKey:
     """Read the public key of the log."""
@@ -104,3 +127,12 @@ def receipt(desk: Desk, asked: ReceiptQuestion) -> ReceiptView:
 def consistency(desk: Desk, asked: ConsistencyQuestion) -> ConsistencyView:
     """Read the proof that a newer log still contains an older one."""
     return desk.ask("audit", "consistency", asked, ConsistencyView)
+
+
+@log.reads("/log/break-glass", "audit.break_glass", dated=True)
+def break_glass(desk: Desk, asked: BreakGlassQuestion) -> BreakGlassReport:
+    """Read how often emergencies were used, and which reviews are overdue."""
+    if not 1 <= asked.days <= LONGEST_REPORT:
+        fault = ("/days", "out of range", f"choose 1 to {LONGEST_REPORT}")
+        raise Invalid("request.invalid", "the request has faulty fields", fault[2], [fault])
+    return desk.ask("audit", "break_glass", asked, BreakGlassReport)

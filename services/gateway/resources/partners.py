@@ -1,5 +1,6 @@
 """Partners (Partnerstellen): bodies of other legal domains to which the agency may disclose."""
 
+from datetime import date
 from enum import StrEnum
 
 from services.gateway.operations import Desk, Resource, require_limit, require_name
@@ -17,7 +18,9 @@ class Channel(StrEnum):
 
 @value
 class NewPartner:
-    """Keys are public JWK (RFC 7517): X25519 or RSA to encrypt to, Ed25519 to check signatures with."""
+    """Keys are public JWK (RFC 7517): X25519 or RSA to encrypt to, Ed25519 to check signatures with. What only the
+    partner's medical service may read is encrypted to `medical_encryption_key`; without one it is not sent.
+    """
 
     partner_id: str
     name: str
@@ -25,6 +28,16 @@ class NewPartner:
     channel: Channel
     encryption_key: Json
     signing_key: Json
+    medical_encryption_key: Json | None = None
+
+
+@value
+class NewCommitment:
+    """The partner undertook to keep purpose and secrecy and has instructed its staff (§ 78 SGB X)."""
+
+    partner_id: str
+    on: date
+    text_version: str
 
 
 @value
@@ -41,6 +54,9 @@ class PartnerView:
     encryption_key: Json
     signing_key: Json
     version: int
+    medical_encryption_key: Json | None
+    committed_on: date | None
+    commitment_text: str | None
 
 
 @value
@@ -83,4 +99,11 @@ def register_partner(desk: Desk, new: NewPartner) -> WhichPartner:
     require_name(new.partner_id, "partner_id")
     require_kind(new.kind.body, new.kind.domain)
     desk.tell("exchange", "register_partner", new)
+    return WhichPartner(partner_id=new.partner_id)
+
+
+@partners.changes("POST", "/partners/<partner_id>/commitment", "exchange.record_commitment", shows=partner, status=200)
+def record_commitment(desk: Desk, new: NewCommitment) -> WhichPartner:
+    """Record that a partner committed itself and its staff to purpose and secrecy."""
+    desk.tell("exchange", "record_commitment", new)
     return WhichPartner(partner_id=new.partner_id)
