@@ -1,4 +1,4 @@
-"""`law`: ask the law, check cases against it, read a rule, look for faults, compare two versions.
+"""`law`: ask the law, check cases against it, read a rule, look for faults, prove sentences, compare, export.
 
 Exit codes: 0 lawful or without findings, 1 not lawful or with findings, 2 wrong use or unusable input.
 """
@@ -12,7 +12,7 @@ from typing import Any, Literal, NoReturn, cast
 import click
 
 from shared.errors import Invalid
-from shared.policy import Decision, LawError, RuleSet, decide, explain, load, request_from_json
+from shared.policy import Decision, LawError, RuleSet, cedar, decide, explain, load, request_from_json
 from shared.policy.cases import Mismatch, check, read_cases, request_part
 from shared.policy.citation import covered
 from shared.policy.describe import describe, differences
@@ -243,6 +243,27 @@ def diff_command(old: Path, new: Path, as_json: bool, lang: Lang) -> None:  # no
         for line in [*changes, *flips] or ["Keine Änderung." if lang == "de" else "No change."]:
             click.echo(line)
     sys.exit(FINDING if changes or flips else 0)
+
+
+@law.command("export")
+@click.option("--to", "target", type=click.Choice(["cedar"]), required=True, help="The language to write.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=None, help="A folder (default: standard output)."
+)
+@_law_option
+def export_command(target: str, out: Path | None, folder: Path) -> None:
+    """Write the rules for another engine: policies, one file for each file of rules, and their schema."""
+    files = cedar.export(_load(folder))
+    if out is None:
+        click.echo("\n".join(text for name, text in files.items() if name != cedar.SCHEMA), nl=False)
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (out / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        _fail(f"{out} cannot be written: {type(error).__name__}")
+    click.echo(f"{len(files)} Dateien in {out}")
 
 
 def _flip(before: RuleSet, after: RuleSet, case: Any, lang: Lang) -> str:

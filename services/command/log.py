@@ -195,7 +195,13 @@ def opening(leaf: Path, field_name: str, opening: Path, *, as_json: bool, lang: 
 @verify.command()
 @_file("dump")
 @_keys
-@click.option("--head", "heads", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--head",
+    "heads",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Aufbewahrter Logstand; mehrfach möglich.",
+)
 @_output
 def dump(dump: Path, keys: tuple[str, ...], heads: tuple[Path, ...], *, as_json: bool, lang: str) -> None:
     """Stimmt ein ganzes Protokoll in sich, und mit den Logständen, die jemand aufbewahrt hat (--head)?"""

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import pytest
@@ -125,7 +126,7 @@ def outcomes_are_logged_once(platform: Platform, run: str) -> None:
     assert [leaf["kind"] for leaf in about].count("retraction") == 1
 
 
-def leaves(platform: Platform) -> Iterator[dict[str, object]]:
+def leaves(platform: Platform) -> Iterator[dict[str, Any]]:
     auditor = platform.machine("datenschutz-demo")
     after: int | None = -1
     while after is not None:
