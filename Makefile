@@ -18,7 +18,7 @@ run: export HANDSCHLAG_PORT := $(value PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint pure contracts locks bench chaos doctor clean environment test-environment bench-environment
+.PHONY: help run test check lint pure contracts prove locks bench chaos doctor clean environment test-environment bench-environment
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -45,6 +45,9 @@ pure: test-environment
 contracts: environment ## write again what is generated from the code: schemas, AsyncAPI, OpenAPI, the broker's rights
 	@$(PYTHON) -m contracts.generate
 	@$(PYTHON) -m deploy.rabbitmq.generate
+
+prove: test-environment ## prove the law: its sentences, its agreement with Cedar, open facts, mutants; under a minute
+	@$(PYTHON) -m pytest -q -m prove tests/policy
 
 doctor: environment ## is this machine ready, and what is to be done if not
 	@.venv/bin/handschlag doctor

@@ -1,7 +1,7 @@
 """The gateway as a WSGI application, put together from the interface, the pages and the sign-in.
 
 Runs in green threads and in plain ones alike. Everything under `/v1` needs a token; without one there is health, the
-description of the interface, the start page, the pages that explain problems, and signing in.
+description of the interface, the start page, the law, the pages that explain problems, and signing in.
 """
 
 import re

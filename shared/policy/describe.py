@@ -1,6 +1,7 @@
 """A rule in plain words, and two versions of the law compared, for those who read rule files."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from shared.policy.model import (
     AllOf,
@@ -88,12 +89,12 @@ def describe(law: RuleSet, rule: Rule, lang: Lang = "de") -> str:
         *([f"{words['also']}: {'; '.join(rule.also)}"] if rule.also else []),
         f"{words['effect']}: {words[effect]}",
         f"{words['valid']}: {words['from'].format(day=rule.valid_from)}{until}",
-        f"{words['senders']}: {_names(rule.scope.senders, vocabulary.bodies, lang)}",
-        f"{words['recipients']}: {_names(rule.scope.recipients, vocabulary.bodies, lang)}",
-        f"{words['categories']}: {_names(rule.scope.categories, vocabulary.categories, lang)}",
-        f"{words['purposes']}: {_names(rule.scope.purposes, vocabulary.purposes, lang)}",
+        f"{words['senders']}: {listed(rule.scope.senders, vocabulary.bodies, lang)}",
+        f"{words['recipients']}: {listed(rule.scope.recipients, vocabulary.bodies, lang)}",
+        f"{words['categories']}: {listed(rule.scope.categories, vocabulary.categories, lang)}",
+        f"{words['purposes']}: {listed(rule.scope.purposes, vocabulary.purposes, lang)}",
         f"{words['when']}:",
-        *_condition(law, rule.when, lang, 2),
+        *_lines(clause(law, rule.when, lang), 2),
     ]
     if rule.unless:
         lines.append(f"{words['unless']}:")
@@ -131,10 +132,39 @@ def differences(old: RuleSet, new: RuleSet, lang: Lang = "de") -> list[str]:
     return found
 
 
-def _names(chosen: Iterable[str], known: dict[str, str] | object, lang: Lang) -> str:
+@dataclass(frozen=True)
+class Clause:
+    """A condition in words: a line, and the parts it consists of. `rule` is the rule that the line refers to."""
+
+    text: str
+    parts: tuple["Clause", ...] = ()
+    rule: str = ""
+
+
+def clause(law: RuleSet, condition: Condition, lang: Lang = "de") -> Clause:
+    """A condition as a tree of lines."""
     words = _WORDS[lang]
-    names: dict[str, str] = dict(known) if isinstance(known, dict) else {}
-    picked = set(chosen)
+    match condition:
+        case FactIs(fact=name, wanted=wanted):
+            text = law.vocabulary.facts[name].de if lang == "de" else name
+            return Clause(text if wanted else words["is_not"].format(text=text))
+        case RuleHolds(rule=name):
+            rule = law.versions(name)[-1]
+            return Clause(words["rule"].format(title=rule.title[lang], norm=rule.norm), rule=name)
+        case Not(part=part):
+            inner = clause(law, part, lang)
+            return Clause(words["is_not"].format(text=inner.text), inner.parts, inner.rule)
+        case AllOf(parts=()):
+            return Clause(words["always"])
+        case AllOf(parts=parts):
+            return Clause(words["each"], tuple(clause(law, part, lang) for part in parts))
+        case AnyOf(parts=parts):
+            return Clause(words["one"], tuple(clause(law, part, lang) for part in parts))
+
+
+def listed(chosen: Iterable[str], names: Mapping[str, str], lang: Lang = "de") -> str:
+    """Chosen words of a list in one line: all, all but a few, or their names."""
+    words, picked = _WORDS[lang], set(chosen)
     left = [name for name in names if name not in picked]
     if not left:
         return words["all"]
@@ -147,31 +177,15 @@ def _names(chosen: Iterable[str], known: dict[str, str] | object, lang: Lang) ->
     return text([name for name in names if name in picked])
 
 
-def _condition(law: RuleSet, condition: Condition, lang: Lang, indent: int) -> list[str]:
-    words, pad = _WORDS[lang], " " * indent
-    match condition:
-        case FactIs(fact=name, wanted=wanted):
-            text = law.vocabulary.facts[name].de if lang == "de" else name
-            return [pad + (text if wanted else words["is_not"].format(text=text))]
-        case RuleHolds(rule=name):
-            rule = law.versions(name)[-1]
-            return [pad + words["rule"].format(title=rule.title[lang], norm=rule.norm)]
-        case Not(part=part):
-            inner = _condition(law, part, lang, indent)
-            return [pad + words["is_not"].format(text=inner[0].strip()), *inner[1:]]
-        case AllOf(parts=()):
-            return [pad + words["always"]]
-        case AllOf(parts=parts):
-            return [pad + words["each"], *(line for part in parts for line in _condition(law, part, lang, indent + 2))]
-        case AnyOf(parts=parts):
-            return [pad + words["one"], *(line for part in parts for line in _condition(law, part, lang, indent + 2))]
+def _lines(given: Clause, indent: int) -> list[str]:
+    return [" " * indent + given.text, *(line for part in given.parts for line in _lines(part, indent + 2))]
 
 
 def _exemptions(law: RuleSet, exemptions: tuple[Exemption, ...], lang: Lang, indent: int) -> list[str]:
     lines: list[str] = []
     for exemption in exemptions:
         lines.append(f"{' ' * indent}{exemption.norm}:")
-        lines.extend(_condition(law, exemption.when, lang, indent + 2))
+        lines.extend(_lines(clause(law, exemption.when, lang), indent + 2))
         if exemption.unless:
             lines.append(f"{' ' * (indent + 2)}{_WORDS[lang]['unless']}:")
             lines.extend(_exemptions(law, exemption.unless, lang, indent + 4))

@@ -45,10 +45,11 @@ Evaluate = Callable[[State], Truth]
 class CompiledExemption:
     """An exception ready to be decided."""
 
-    __slots__ = ("evaluate", "exemption", "mentions")
+    __slots__ = ("evaluate", "exemption", "mentions", "when")
 
     def __init__(self, exemption: Exemption) -> None:
         self.exemption = exemption
+        self.when = _condition(exemption.when)
         self.evaluate = _exemption(exemption)
         self.mentions = frozenset(leaf.fact for leaf in parts(exemption.when) if isinstance(leaf, FactIs))
 

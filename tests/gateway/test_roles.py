@@ -48,6 +48,7 @@ def test_whoever_may_not_ask_reaches_no_service(world):
 def test_without_a_token_there_is_only_health_documentation_and_the_start_page(world):
     open_to_all = {"/healthz", "/openapi.json", "/", "/anmelden", "/anmelden/antwort", "/abmelden"}
     pages = {"/problems/<slug>", "/static/<path:filename>", "/.well-known/openid-configuration"}
+    pages |= {"/law", "/law/<rule_id>", "/law/try"}
     provider = {"/provider/jwks", "/provider/authorize", "/provider/token"}
     behind_session = {"/meine-daten", "/meine-daten/einwilligungen/<consent_id>/widerruf"}
     for rule in world.app.url_map.iter_rules():

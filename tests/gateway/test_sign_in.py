@@ -277,7 +277,14 @@ def test_the_session_opens_no_door_to_the_interface(world):
 
 def test_every_page_is_accessible_and_runs_nothing_from_elsewhere(world):
     sign_in(world)
-    paths = ("/", "/meine-daten", "/problems/token-expired", f"/provider/authorize?{urlencode(ASKED)}")
+    paths = (
+        "/",
+        "/meine-daten",
+        "/problems/token-expired",
+        f"/provider/authorize?{urlencode(ASKED)}",
+        "/law",
+        "/law/try",
+    )
     for path in paths:
         answer = page(world, path)
         text = answer.get_data(as_text=True)

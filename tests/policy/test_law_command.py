@@ -49,7 +49,7 @@ def test_a_request_that_is_not_understood_is_wrong_use():
 def test_duties_without_code_refuse():
     text = json.dumps(REQUEST)
     assert run("decide", "--unnamed", "no", "--installed", "minimise", text=text).exit_code == 1
-    everything = "log_disclosure,purpose_binding_recipient"
+    everything = "log_disclosure,purpose_binding_recipient,inform_about_recipients"
     assert run("decide", "--unnamed", "no", "--installed", everything, text=text).exit_code == 0
 
 

@@ -4,13 +4,14 @@ Public reference text: no sign-in, no personal data. A tried case is answered an
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from typing import Any, cast
 
 from flask import Blueprint, Response, abort, make_response, render_template, request
 
+from services.gateway.console.law_words import WORDS
 from shared.clock import Clock
 from shared.errors import Forbidden, Invalid
 from shared.policy import ConsentRecord, Decision, RuleSet, SecrecyRelease, decide, present_law, request_from_json
@@ -20,8 +21,6 @@ from shared.policy.consent import ResearchApproval
 from shared.policy.describe import Clause, clause, listed
 from shared.policy.model import Exemption, FactIs, Lang, Rule, RuleHolds, leaves
 from shared.policy.request import LAW, Request
-
-from .law_words import WORDS
 
 EXAMPLES = 3
 _ANSWERS = {"yes": True, "no": False}
@@ -42,12 +41,12 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Exception_:
+class Lifting:
     """An exception with its norm, its condition, and exceptions of its own."""
 
     norm: str
     when: Clause
-    unless: tuple["Exception_", ...]
+    unless: tuple["Lifting", ...]
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Shown:
     categories: str
     purposes: str
     when: Clause
-    unless: tuple[Exception_, ...]
+    unless: tuple[Lifting, ...]
     obligations: tuple[str, ...]
 
 
@@ -152,9 +151,9 @@ def _shown(law: RuleSet, rule: Rule, lang: Lang) -> Shown:
     )
 
 
-def _exceptions(law: RuleSet, exemptions: tuple[Exemption, ...], lang: Lang) -> tuple[Exception_, ...]:
+def _exceptions(law: RuleSet, exemptions: tuple[Exemption, ...], lang: Lang) -> tuple[Lifting, ...]:
     return tuple(
-        Exception_(item.norm, clause(law, item.when, lang), _exceptions(law, item.unless, lang)) for item in exemptions
+        Lifting(item.norm, clause(law, item.when, lang), _exceptions(law, item.unless, lang)) for item in exemptions
     )
 
 
@@ -245,11 +244,11 @@ def _joins(rule: Rule, asked: Request) -> bool:
 
 def _answered(law: RuleSet, asked: Request, answers: Mapping[str, str]) -> Request:
     """The request with the answers. Whoever says that a declaration covers it gets one that does."""
-    from dataclasses import replace
-
     words = law.vocabulary.facts
     facts = {
-        name: _ANSWERS[answer] for name, answer in answers.items() if answer in _ANSWERS and words[name].kind == "boolean"
+        name: _ANSWERS[answer]
+        for name, answer in answers.items()
+        if answer in _ANSWERS and words[name].kind == "boolean"
     }
     common: dict[str, Any] = {
         "status": "given",
@@ -264,8 +263,8 @@ def _answered(law: RuleSet, asked: Request, answers: Mapping[str, str]) -> Reque
     consents = [ConsentRecord(**common, **told, given_by=everybody, id="consent")] if "consent_covers" in said else []
     if "entrusting_consent_covers" in said:
         consents.append(ConsentRecord(**common, **told, given_by=("entrusting_person",), id="entrusting"))
-    release = SecrecyRelease(**common, given_by=everybody, professionals=("*",), id="release")
-    approval = ResearchApproval(recipients=(asked.recipient.body,), categories=asked.categories)
+    release = SecrecyRelease(**common, given_by=everybody, professionals=("Dr. A.",), id="release")
+    approval = ResearchApproval(recipients=(asked.recipient.body,), categories=asked.categories, valid_until=asked.day)
     return replace(
         asked,
         facts=cast("Mapping[str, bool | int | None]", facts),

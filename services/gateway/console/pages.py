@@ -8,6 +8,7 @@ from flask import Blueprint, Response, abort, current_app, make_response, redire
 from werkzeug.wrappers import Response as AnyResponse
 
 from services.gateway.auth import CITIZEN, Asker, Tokens
+from services.gateway.console import law
 from services.gateway.console.sign_in import Elsewhere, Here, SignIn, require_same_form
 from services.gateway.development_provider import DevelopmentProvider
 from services.gateway.front_door import FrontDoor
@@ -62,6 +63,7 @@ def blueprint(
     _add_public_pages(pages, sign_in)
     _add_sign_in(pages, sign_in, urlsplit(provider.issuer).netloc if provider else None)
     _add_own_data(pages, sign_in, front)
+    pages.register_blueprint(law.blueprint(clock))
     return pages
 
 
