@@ -124,7 +124,7 @@ def check_command(files: tuple[str, ...], folder: Path, as_json: bool) -> None: 
         _print_json({"cases": count, "rule_set": rules.hash, "mismatches": mismatches})
     else:
         for file, miss in found:
-            click.echo(f"{file}: {miss.case}: {miss.what}: erwartet {miss.expected}; entschieden {miss.decided}")
+            click.echo(f"{file}: {_in_german(miss)}")
         click.echo(f"{count} Fälle, {len(found)} Abweichungen, Rechtsstand {rules.hash[:12]}")
     sys.exit(FINDING if found else 0)
 
@@ -185,8 +185,10 @@ def lint_command(folder: Path, as_json: bool) -> None:  # noqa: FBT001
             }
         )
     else:
-        for finding in found:
+        for finding in lint(rules, cases):
             click.echo(f"{finding.place}: {finding.rule}: {finding.detail}")
+        for miss in check(rules, cases):
+            click.echo(_in_german(miss))
         click.echo(f"{len(rules.rules)} Regeln, {len(cases)} Fälle, {len(found)} Befunde, Rechtsstand {rules.hash}")
     sys.exit(FINDING if found else 0)
 
@@ -264,6 +266,25 @@ def export_command(target: str, out: Path | None, folder: Path) -> None:
     except OSError as error:
         _fail(f"{out} cannot be written: {type(error).__name__}")
     click.echo(f"{len(files)} Dateien in {out}")
+
+
+def _in_german(miss: Mismatch) -> str:
+    what, _, which = miss.what.partition(" ")
+    expected, decided = (_RESULTS.get(value, value) for value in (miss.expected, miss.decided))
+    return f"Fall {miss.case}: {_PARTS.get(what, what)} {which}".rstrip() + f": erwartet {expected}; jetzt {decided}"
+
+
+_RESULTS = {"permit": "zulässig", "forbid": "nicht zulässig"}
+_PARTS = {
+    "decision": "Entscheidung",
+    "category": "Datenart",
+    "basis": "Rechtsgrundlage",
+    "rule": "Regel",
+    "exception": "Ausnahme",
+    "obligation": "Pflicht",
+    "missing": "Fehlendes",
+    "form": "Form",
+}
 
 
 def _flip(before: RuleSet, after: RuleSet, case: Any, lang: Lang) -> str:

@@ -84,7 +84,7 @@ class _Writer:
         self.law = law
 
     def applies(self, rule: Rule) -> list[str]:
-        """What must be true for a rule to hold, the narrowest first so that Cedar can stop early."""
+        """What must be true for a rule to hold, scope and dates first so that Cedar stops early at most rules."""
         scope, words = rule.scope, self.law.vocabulary
         tests = [
             self.among("purpose", scope.purposes, words.purposes),

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
+from math import prod
 
 from shared.policy.model import (
     AllOf,
@@ -109,27 +111,97 @@ def describe(law: RuleSet, rule: Rule, lang: Lang = "de") -> str:
 
 
 def differences(old: RuleSet, new: RuleSet, lang: Lang = "de") -> list[str]:
-    """What changed from one version of the law to another, rule by rule, in words."""
-    heads = {
-        "de": ("Neue Regel", "Entfallene Regel", "Geänderte Regel"),
-        "en": ("New rule", "Removed rule", "Changed rule"),
-    }[lang]
-    before = {(rule.id, rule.valid_from): rule for rule in old.rules}
-    after = {(rule.id, rule.valid_from): rule for rule in new.rules}
+    """What changed from one version of the law to another, rule by rule, in words: which fields, from which day."""
+    words = _CHANGES[lang]
     found: list[str] = []
-    for key in sorted(before.keys() | after.keys()):
-        if key not in before:
-            found.append(f"{heads[0]} {key[0]} ({after[key].norm}): {after[key].title[lang]}")
-        elif key not in after:
-            found.append(f"{heads[1]} {key[0]} ({before[key].norm}): {before[key].title[lang]}")
-        else:
-            was = describe(old, before[key], lang).splitlines()
-            now = describe(new, after[key], lang).splitlines()
-            if was != now:
-                found.append(f"{heads[2]} {key[0]} ({after[key].norm}): {after[key].title[lang]}")
-                found.extend(f"  - {line.strip()}" for line in was if line not in now and line.strip())
-                found.extend(f"  + {line.strip()}" for line in now if line not in was and line.strip())
+    for was, now in _pairs(old, new):
+        rule = now or was
+        if rule is None or (was and now and describe(old, was, lang) == describe(new, now, lang)):
+            continue
+        head = words["changed" if was and now else "new" if now else "removed"]
+        found.append(f"{head} {rule.id} ({rule.norm}): {rule.title[lang]}")
+        if was and now:
+            before, after = describe(old, was, lang).splitlines(), describe(new, now, lang).splitlines()
+            found.extend(f"  - {line.strip()}" for line in before if line not in after and line.strip())
+            found.extend(f"  + {line.strip()}" for line in after if line not in before and line.strip())
+        found.extend(f"  {line}" for line in _touched(new if now else old, was, now, lang))
     return found
+
+
+def _pairs(old: RuleSet, new: RuleSet) -> list[tuple[Rule | None, Rule | None]]:
+    """Each version of each rule with what became of it: by its first day, or by its place where only days moved."""
+    found: list[tuple[Rule | None, Rule | None]] = []
+    for id_ in sorted({rule.id for rule in (*old.rules, *new.rules)}):
+        was, now = old.versions(id_), new.versions(id_)
+        if len(was) == len(now):
+            found.extend(zip(was, now, strict=True))
+            continue
+        before, after = ({rule.valid_from: rule for rule in versions} for versions in (was, now))
+        found.extend((before.get(day), after.get(day)) for day in sorted(before.keys() | after.keys()))
+    return found
+
+
+def _touched(law: RuleSet, was: Rule | None, now: Rule | None, lang: Lang) -> list[str]:
+    """The fields that the change is about (who, to whom, what, what for), and the days that come or go."""
+    words, vocabulary = _CHANGES[lang], law.vocabulary
+    names = {
+        "senders": vocabulary.bodies,
+        "recipients": vocabulary.bodies,
+        "categories": vocabulary.categories,
+        "purposes": vocabulary.purposes,
+    }
+    some = [rule.scope for rule in (was, now) if rule]
+    scope = {name: frozenset().union(*(getattr(each, name) for each in some)) for name in names}
+    number = prod(len(chosen) for chosen in scope.values())
+    where = [listed(scope[name], names[name], lang) for name in names]
+    lines = [words["fields"].format(number=number, where=" | ".join(where))]
+    if was and now:
+        for name, known in names.items():
+            before, after = getattr(was.scope, name), getattr(now.scope, name)
+            for key, moved in (("more", after - before), ("less", before - after)):
+                if moved:
+                    lines.append(words[key].format(what=listed(moved, known, lang)))
+    for key, days in (("more", _days_only_in(now, was)), ("less", _days_only_in(was, now))):
+        lines.extend(words[key].format(what=_span(first, end, lang)) for first, end in days)
+    return lines
+
+
+def _days_only_in(rule: Rule | None, other: Rule | None) -> list[tuple[date, date]]:
+    """The days of a rule that another does not have; the first counts, the last does not."""
+    if rule is None:
+        return []
+    first, end = rule.valid_from, rule.valid_until or date.max
+    if other is None:
+        return [(first, end)]
+    start, stop = other.valid_from, other.valid_until or date.max
+    spans = ((first, min(end, start)), (max(first, stop), end))
+    return [(begin, finish) for begin, finish in spans if begin < finish]
+
+
+def _span(first: date, end: date, lang: Lang) -> str:
+    words = _WORDS[lang]
+    since = words["from"].format(day=first)
+    return since if end == date.max else f"{since} {words['until'].format(day=end)}"
+
+
+_CHANGES = {
+    "de": {
+        "new": "Neue Regel",
+        "removed": "Entfallene Regel",
+        "changed": "Geänderte Regel",
+        "fields": "Betrifft {number} Felder (Absender | Empfänger | Datenart | Zweck): {where}",
+        "more": "Hinzu kommt: {what}",
+        "less": "Es entfällt: {what}",
+    },
+    "en": {
+        "new": "New rule",
+        "removed": "Removed rule",
+        "changed": "Changed rule",
+        "fields": "Concerns {number} cells (sender | recipient | category | purpose): {where}",
+        "more": "Added: {what}",
+        "less": "Removed: {what}",
+    },
+}
 
 
 @dataclass(frozen=True)

@@ -82,14 +82,11 @@ def opening(law: RuleSet, where: Where, change: Mapping[str, bool], excepted: tu
     A rule that is excepted may bring it about, if it names the fact and turns with it. Where no other rule gives way
     to the change, nothing has to be tried out.
     """
-    leaning, kinds = _Leaning(law), list(_kinds(law, where))
+    yielding = _yielding(law, where)
     for fact, after in change.items():
         turning = tuple(name for name in excepted if any(_names(rule, fact) for rule in law.versions(name)))
-        for kind in kinds:
-            if not any(
-                (fact, after if item.permit else not after) in leaning.of(item.rule) and item.id not in turning
-                for item in kind.rules
-            ):
+        for kind, ids in yielding.get((fact, after), ()):
+            if ids.issubset(turning):
                 continue
 
             def goal(states: list[State], rules: Rules = kind.rules, turning: tuple[str, ...] = turning) -> Truth:
@@ -104,21 +101,35 @@ def opening(law: RuleSet, where: Where, change: Mapping[str, bool], excepted: tu
     return None
 
 
+def _yielding(law: RuleSet, where: Where) -> dict[tuple[str, bool], list[tuple["_Kind", set[str]]]]:
+    """For each change of a fact the kinds in which it may open something, and the rules that give way to it."""
+    leaning = _Leaning(law)
+    found: dict[tuple[str, bool], list[tuple[_Kind, set[str]]]] = {}
+    for kind in _kinds(law, where):
+        giving: dict[tuple[str, bool], set[str]] = {}
+        for item in kind.rules:
+            for fact, value in leaning.of(item.rule):
+                giving.setdefault((fact, value is item.permit), set()).add(item.id)
+        for changed, ids in giving.items():
+            found.setdefault(changed, []).append((kind, ids))
+    return found
+
+
 def redundant(law: RuleSet, excepted: tuple[str, ...] = ()) -> Found | None:
     """A rule without which every request would be decided as before; or an excepted one that does matter."""
+    kinds = _everywhere(law)
     for item in law.compiled():
         if item.default:
             continue
-        difference = _difference(law, item)
+        difference = _difference(item, kinds[id(item)])
         if (difference is None) != (item.id in excepted):
             return difference or _somewhere(item.rule)
     return None
 
 
-def _difference(law: RuleSet, item: CompiledRule) -> Found | None:
+def _difference(item: CompiledRule, kinds: list["_Kind"]) -> Found | None:
     """A request that would be decided otherwise without the rule."""
-    where = Where(item.rule.scope, item.first_day, item.end_day)
-    for kind in _kinds(law, where):
+    for kind in kinds:
         without = tuple(other for other in kind.rules if other is not item)
 
         def goal(states: list[State], rules: Rules = kind.rules, without: Rules = without) -> Truth:
@@ -132,14 +143,15 @@ def _difference(law: RuleSet, item: CompiledRule) -> Found | None:
 
 def unreachable(law: RuleSet) -> Found | None:
     """A rule with an exception that never makes the difference, at any depth."""
+    kinds = _everywhere(law)
     for item in law.compiled():
         for path in _paths(item.rule.unless):
-            if not _reached(law, item, path):
+            if not _reached(item, path, kinds[id(item)]):
                 return replace(_somewhere(item.rule), rule=f"{item.id} ({path[-1].norm})")
     return None
 
 
-def _reached(law: RuleSet, item: CompiledRule, path: tuple[Exemption, ...]) -> bool:
+def _reached(item: CompiledRule, path: tuple[Exemption, ...], kinds: list["_Kind"]) -> bool:
     outer, last = [CompiledExemption(part) for part in path[:-1]], CompiledExemption(path[-1])
     peers = path[-2].unless if outer else item.rule.unless
     others = [CompiledExemption(peer) for peer in peers if peer is not path[-1]]
@@ -149,12 +161,10 @@ def _reached(law: RuleSet, item: CompiledRule, path: tuple[Exemption, ...]) -> b
         conditions = (item.when(state), *(part.when(state) for part in outer), last.evaluate(state))
         return _all((*conditions, *(_not(other.evaluate(state)) for other in others)))
 
-    first, end = path[-1].valid_from or item.first_day, path[-1].valid_until or item.end_day
-    where = Where(item.rule.scope, max(item.first_day, first), min(item.end_day, end))
     needed = {path[-1].when.rule} if isinstance(path[-1].when, RuleHolds) else set()
     return any(
         needed <= {other.id for other in kind.rules} and _search(((kind.rules, {}),), {}, kind.day, goal) is not None
-        for kind in _kinds(law, where)
+        for kind in kinds
     )
 
 
@@ -320,9 +330,10 @@ class _Kind:
 
 def _kinds(law: RuleSet, where: Where) -> Iterator[_Kind]:
     seen: set[tuple[date | None, Rules]] = set()
-    days = _days(law, where)
+    dated = {day for rule in law.rules for path in _paths(rule.unless) for day in _days(path[-1])}
     for sender, recipient, category, purpose, rules in _scopes(law, where.scope):
-        for day in days:
+        changes = {where.day_from, *dated}.union(*((item.first_day, item.end_day) for item in rules))
+        for day in sorted(day for day in changes if where.day_from <= day < where.day_until):
             speaking = tuple(item for item in rules if item.first_day <= day < item.end_day)
             key = (day if law.dated_exceptions else None, speaking)
             if key not in seen:
@@ -330,11 +341,20 @@ def _kinds(law: RuleSet, where: Where) -> Iterator[_Kind]:
                 yield _Kind(day, sender, recipient, category, purpose, speaking)
 
 
-def _days(law: RuleSet, where: Where) -> list[date]:
-    changes = {rule.valid_from for rule in law.rules} | {rule.valid_until or date.max for rule in law.rules}
-    for path in (path for rule in law.rules for path in _paths(rule.unless)):
-        changes |= {day for day in (path[-1].valid_from, path[-1].valid_until) if day}
-    return [day for day in sorted({where.day_from, *changes}) if where.day_from <= day < where.day_until]
+def _days(exemption: Exemption) -> Iterator[date]:
+    yield from (day for day in (exemption.valid_from, exemption.valid_until) if day)
+
+
+def _everywhere(law: RuleSet) -> dict[int, list[_Kind]]:
+    """The kinds of all requests about which each rule has a say, by the rule's identity."""
+    words = law.vocabulary
+    bodies = frozenset(words.bodies)
+    found: dict[int, list[_Kind]] = {id(item): [] for item in law.compiled()}
+    scope = Scope(bodies, bodies, frozenset(words.categories), frozenset(words.purposes))
+    for kind in _kinds(law, Where(scope)):
+        for item in kind.rules:
+            found[id(item)].append(kind)
+    return found
 
 
 def _scopes(law: RuleSet, scope: Scope) -> Iterator[tuple[str, str, str, str, Rules]]:

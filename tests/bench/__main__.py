@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-MEASUREMENTS = ("tests.bench.eventstore", "tests.bench.audit_log", "tests.bench.disclosure")
+MEASUREMENTS = ("tests.bench.eventstore", "tests.bench.audit_log", "tests.bench.disclosure", "tests.bench.law")
 
 
 def main() -> int:

@@ -10,8 +10,8 @@ from kombu import Connection, Consumer, Exchange, Producer, Queue
 from tests.journeys.plain_httpx import acknowledgement, opened
 
 
-def main(url: str, partner: str, key_file: str, log_key: str) -> None:
-    """Takes one delivery from the partner's queue and acknowledges it over the broker, too."""
+def main(url: str, partner: str, key_file: str, log_key: str, awaited: str) -> None:
+    """Takes deliveries from the partner's queue until the one awaited, and acknowledges each over the broker, too."""
     keys = json.loads(Path(key_file).read_text("utf-8"))
     user = url.split("//")[1].split(":", maxsplit=1)[0]
     with Connection(url) as connection, connection.channel() as channel:
@@ -19,7 +19,8 @@ def main(url: str, partner: str, key_file: str, log_key: str) -> None:
 
         def take(body: Any, message: Any) -> None:
             document = body if isinstance(body, dict) else json.loads(body)
-            content = opened(document, log_key, keys)
+            delivery = document["type"] == "handschlag.delivery.v1"
+            content = opened(document, log_key, keys) if delivery else {}
             order = {
                 "type": "exchange.acknowledge",
                 "idempotency_key": f"ack-{document['id']}",
@@ -30,10 +31,10 @@ def main(url: str, partner: str, key_file: str, log_key: str) -> None:
             )
             message.ack()
             sys.stdout.write(json.dumps({"id": document["id"], "content": content}) + "\n")
-            done.append(True)
+            done.append(document["id"] == awaited)
 
         with Consumer(channel, [Queue(f"partner.{partner}", no_declare=True)], callbacks=[take], accept=["json"]):
-            while not done:
+            while not any(done):
                 connection.drain_events(timeout=30)
 
 

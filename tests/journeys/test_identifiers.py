@@ -83,6 +83,7 @@ def words_of_the_installation(documents: dict[str, list[dict[str, Any]]]) -> set
     law = ("norms", "rule_set", "obligations", "categories", "purpose", "sender", "kind", "decision", "result")
     said = [[leaf[name] for name in law] for leaf in leaves] + [document["type"] for document in found]
     fields = [name for each in (*found, *leaves) for name in each] + ["content.master_data", "handschlag.example"]
+    fields += [name for leaf in leaves for name in leaf["commitments"]]
     header = header_of(next(document for document in found if "envelope" in document))
     about_nobody = {name: header[name] for name in ("alg", "enc", "typ", "suite", "log")}
     times = [leaf["time"][:length] for leaf in leaves for length in (10, 13)]

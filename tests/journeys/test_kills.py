@@ -93,6 +93,7 @@ def everything_happened_once(platform: Platform, runs: list[str]) -> None:
             assert Counter(events) == Counter(
                 {
                     "DisclosureRequested": 1,
+                    "NecessityStated": 1,
                     "DisclosurePermitted": 1,
                     "DisclosureHandedOver": 1,
                     "DisclosureAcknowledged": 1,

@@ -56,7 +56,8 @@ def test_a_partner_at_the_broker_needs_kombu_and_its_key(deployed_platform: Plat
     disclosure = office.disclose(person, PENSION, ["master_data"])
     log_key = str(office.worker.get("/log/key")["key"])
     url, keys = deployed_platform.broker_url(PENSION), key_file(deployed_platform, PENSION)
-    (received,) = run("tests.journeys.plain_kombu", url, PENSION, keys, log_key)
-    assert received["id"] == disclosure["disclosure_id"]
+    wanted = str(disclosure["disclosure_id"])
+    *_, received = run("tests.journeys.plain_kombu", url, PENSION, keys, log_key, wanted)
+    assert received["id"] == wanted
     assert received["content"]["master_data"]["name"] == "Broker-Person"
     assert acknowledged(office, disclosure["disclosure_id"])

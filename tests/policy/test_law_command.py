@@ -146,3 +146,78 @@ def test_a_change_of_law_is_told_rule_by_rule_and_case_by_case(changed):
     assert "Geänderte Regel sgb2-15a-1 (§ 15a Abs. 1 SGB II" in result.output
     assert "+ Gilt: ab 2023-07-01 bis vor 2027-01-01" in result.output
     assert "Fall SGB2-026: bisher nicht zulässig, jetzt zulässig" in result.output
+
+
+def test_whoever_changes_one_date_in_one_file_is_told_what_it_means(changed):
+    """Lint, diff and check without a line of Python, as contracts/law/README.md walks through it."""
+    replace_in(changed, "sgb2.yaml", "valid_until: 2026-07-01", "valid_until: 2027-01-01")
+    linted = run("lint", "--law", str(changed))
+    assert linted.exit_code == 1
+    assert "Fall SGB2-026: Entscheidung: erwartet nicht zulässig; jetzt zulässig" in linted.output
+    compared = run("diff", str(LAW), str(changed)).output
+    for line in (
+        "Geänderte Regel sgb2-15a-1 (§ 15a Abs. 1 SGB II (Fassung ab 1.7.2023))",
+        "Betrifft 3 Felder (Absender | Empfänger | Datenart | Zweck): Jobcenter",
+        "Stammdaten; Kontaktdaten; Kooperationsplan (Auszug) | Schlichtung",
+        "Hinzu kommt: ab 2026-07-01 bis vor 2027-01-01",
+    ):
+        assert line in compared
+    assert compared.count("Geänderte Regel") == 1
+    checked = run("check", "--law", str(changed), str(changed / "cases" / "sgb2.yaml"))
+    assert checked.exit_code == 1
+    assert "SGB2-026: Entscheidung: erwartet nicht zulässig; jetzt zulässig" in checked.output
+
+
+def test_the_readme_shows_what_the_commands_really_say(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(LAW, "neu")
+    replace_in(tmp_path / "neu", "sgb2.yaml", "valid_until: 2026-07-01", "valid_until: 2027-01-01")
+    sentences = (LAW / "invariants.yaml").read_text(encoding="utf-8").split("\n\n")
+    ended = next(text for text in sentences if "- id: arbitration-has-ended" in text)
+    (tmp_path / "neu" / "invariants.yaml").write_text(ended, encoding="utf-8")
+    said = [
+        run("lint", "--law", "neu").output,
+        run("diff", str(LAW), "neu").output,
+        run("check", "--law", "neu", "neu/cases/sgb2.yaml").output,
+        run("prove", "--law", "neu").output,
+    ]
+    text = (LAW / "README.md").read_text(encoding="utf-8").split("### Ein Beispiel")[1]
+    blocks = [block.strip("\n").splitlines() for block in text.split("```")[1::2]]
+    assert blocks[0] == ["cp -r contracts/law neu"]
+    for block, output in zip(blocks[1:], said, strict=True):
+        assert set(block) <= set(output.splitlines())
+
+
+def test_a_moved_first_day_and_a_wider_scope_are_told_as_such(changed):
+    replace_in(changed, "kkg.yaml", "valid_from: 2021-06-10", "valid_from: 2021-07-01")
+    replace_in(changed, "sgb2.yaml", "  to: [arbitrator]", "  to: [arbitrator, employer]")
+    output = run("diff", str(LAW), str(changed)).output
+    assert "Es entfällt: ab 2021-06-10 bis vor 2021-07-01" in output
+    assert "Hinzu kommt: Arbeitgeber" in output
+    assert "Betrifft 6 Felder" in output
+    assert "Added: employer" in run("diff", str(LAW), str(changed), "--lang", "en").output
+
+
+def test_the_law_is_written_for_cedar_to_a_folder_or_to_the_terminal(tmp_path):
+    result = run("export", "--to", "cedar", "--out", str(tmp_path / "cedar"))
+    assert result.exit_code == 0
+    names = {file.name for file in (tmp_path / "cedar").iterdir()}
+    assert names == {"law.cedarschema", *(file.name.replace(".yaml", ".cedar") for file in (LAW / "rules").iterdir())}
+    printed = run("export", "--to", "cedar").output
+    assert printed.count("\npermit (principal") + printed.count("\nforbid (principal") == printed.count('@id("')
+    assert '@norm("§ 4 Abs. 1, 3 KKG")' in printed
+    (tmp_path / "file").write_text("")
+    assert run("export", "--to", "cedar", "--out", str(tmp_path / "file" / "x")).exit_code == 2
+    assert run("export", "--to", "rego").exit_code == 2
+
+
+def test_the_sentences_about_a_changed_law_are_proved_or_refuted(changed):
+    short = changed / "invariants.yaml"
+    text = short.read_text(encoding="utf-8")
+    start = text.index("- id: arbitration-has-ended")
+    short.write_text(text[start : text.index("- id: a-private-requester")], encoding="utf-8")
+    assert run("prove", "--law", str(changed)).output.rstrip().endswith("bewiesen")
+    replace_in(changed, "sgb2.yaml", "valid_until: 2026-07-01", "valid_until: 2027-01-01")
+    result = run("prove", "--law", str(changed))
+    assert result.exit_code == 1
+    assert "widerlegt durch 2026-07-01 jobcenter > arbitrator" in result.output

@@ -72,12 +72,19 @@ def test_every_flaw_is_named_at_once():
     ],
 )
 def test_versions_of_a_rule_follow_each_other_without_gap_or_overlap(first, second, detail):
-    assert detail in flaws(rule("r", **first), rule("r", **second)).detail
+    one = rule("r", **first)
+    error = flaws(one, rule("r", **second))
+    assert detail in error.detail
+    assert (error.file, error.line) == ("rules/test.yaml", one.count("\n") + 1)
+    assert error.remedy.endswith(".")
 
 
 def test_rules_may_not_refer_to_each_other_in_a_circle():
     error = flaws(rule("a", when="{rule: b}"), rule("b", when="{rule: c}"), rule("c", when="{rule: a}"))
     assert [flaw.detail.split("'")[1] for flaw in error.flaws] == ["a", "b", "c"]
+    lines = [rule("a", when="{rule: b}").count("\n") * times + 1 for times in range(3)]
+    assert [(flaw.file, flaw.line) for flaw in error.flaws] == [("rules/test.yaml", line) for line in lines]
+    assert {flaw.remedy for flaw in error.flaws} == {"Remove one of the references."}
 
 
 def test_a_rule_may_not_refer_to_the_default():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from flask import Blueprint, Response, abort, make_response, render_template, request
 
@@ -243,9 +243,9 @@ def _joins(rule: Rule, asked: Request) -> bool:
 
 
 def _answered(law: RuleSet, asked: Request, answers: Mapping[str, str]) -> Request:
-    """The request with the answers. Whoever says that a declaration covers it gets one that does."""
+    """The request with the answers. Whoever says that a declaration covers it gets one that does, of an adult."""
     words = law.vocabulary.facts
-    facts = {
+    facts: dict[str, bool | int | None] = {
         name: _ANSWERS[answer]
         for name, answer in answers.items()
         if answer in _ANSWERS and words[name].kind == "boolean"
@@ -257,9 +257,11 @@ def _answered(law: RuleSet, asked: Request, answers: Mapping[str, str]) -> Reque
         "recipients": (asked.recipient.body,),
         "categories": asked.categories,
     }
-    told = {"purposes": (asked.purpose,), "informed_67b_2": True, "voluntary": True}
+    told: dict[str, Any] = {"purposes": (asked.purpose,), "informed_67b_2": True, "voluntary": True}
     everybody = ("data_subject", "legal_guardian", "third_party")
     said = {name for name, answer in answers.items() if answer == "yes"}
+    if "minor" not in answers:
+        facts["minor"] = False
     consents = [ConsentRecord(**common, **told, given_by=everybody, id="consent")] if "consent_covers" in said else []
     if "entrusting_consent_covers" in said:
         consents.append(ConsentRecord(**common, **told, given_by=("entrusting_person",), id="entrusting"))
@@ -267,7 +269,7 @@ def _answered(law: RuleSet, asked: Request, answers: Mapping[str, str]) -> Reque
     approval = ResearchApproval(recipients=(asked.recipient.body,), categories=asked.categories, valid_until=asked.day)
     return replace(
         asked,
-        facts=cast("Mapping[str, bool | int | None]", facts),
+        facts=facts,
         consents=tuple(consents),
         secrecy_releases=(release,) if "secrecy_release_covers" in said else (),
         research_approval=approval if "research_approval_covers" in said else None,
