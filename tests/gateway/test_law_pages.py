@@ -87,6 +87,8 @@ def test_a_case_that_somebody_tries_is_decided_with_reasons_and_what_is_missing(
     page = tried(world)
     assert "Die Weitergabe ist nicht zulässig." in page
     assert "Zuerst zu beantworten" in page
+    assert "Noch nicht ausgeschlossen" in page
+    assert "Das entscheidet" not in page
     assert 'id="fact-necessary"' in page
     answered = {f"fact-{name}": "no" for name in re.findall(r'id="fact-([a-z0-9_]+)"', page)}
     page = tried(world, **{**answered, "fact-necessary": "yes"})

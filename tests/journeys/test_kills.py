@@ -20,8 +20,9 @@ import sqlalchemy as sa
 
 from services import SERVICES
 from services.command.demo.world import AGENCY, PARTNERS
+from tests.conftest import cannot_be_had
 from tests.support.platform import COMMAND, Platform, deployed, embedded
-from tests.support.servers import Postgres
+from tests.support.servers import NoServerError, Postgres, private_postgres
 
 KILLS = int(os.environ.get("HANDSCHLAG_KILLS", "20"))
 PENSION = next(iter(PARTNERS))
@@ -162,6 +163,16 @@ def connection_to(platform: Platform, service: str) -> sa.Connection:
     return sa.create_engine(platform.settings.database_url(service)).connect()
 
 
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A server of its own: the databases of a platform bear the same names everywhere."""
+    try:
+        with private_postgres() as server:
+            yield server
+    except NoServerError as missing:
+        cannot_be_had(missing)
+
+
 @pytest.mark.timeout(900 if KILLS <= 50 else 0)
 def test_one_process_killed_at_any_point_loses_and_doubles_nothing(tmp_path: Path) -> None:
     with embedded(tmp_path) as platform:
@@ -169,6 +180,6 @@ def test_one_process_killed_at_any_point_loses_and_doubles_nothing(tmp_path: Pat
 
 
 @pytest.mark.timeout(900 if KILLS <= 50 else 0)
-def test_any_of_seven_processes_killed_loses_and_doubles_nothing(tmp_path: Path, postgres_server: Postgres) -> None:
-    with deployed(tmp_path, postgres_server) as platform:
+def test_any_of_seven_processes_killed_loses_and_doubles_nothing(tmp_path: Path, own_postgres: Postgres) -> None:
+    with deployed(tmp_path, own_postgres) as platform:
         everything_happened_once(platform, kill_while_it_is_told(platform, seed=418))

@@ -213,7 +213,17 @@ def _form(given: Mapping[str, str]) -> dict[str, Any]:
     questions = _questions(law, asked)
     decision = decide(law, _answered(law, asked, {name: given.get(f"fact-{name}", "") for name in questions}))
     rules = {rule.id: rule for rule in law.rules if rule.in_force(asked.day)}
-    return {**shown, "decision": decision, "questions": questions, "rules": rules}
+    item = decision.categories[0]
+    unsure = {applicable.rule for applicable in item.applicable if applicable.truth is None}
+    decisive = [name for name in item.rules if name not in unsure]
+    return {
+        **shown,
+        "decision": decision,
+        "questions": questions,
+        "rules": rules,
+        "decisive": decisive,
+        "not_excluded": [name for name in item.rules if name in unsure],
+    }
 
 
 def _questions(law: RuleSet, asked: Request) -> list[str]:
