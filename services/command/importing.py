@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from services.command.demo.world import AGENCY
-from services.command.files import write_once
 from services.command.platform import prepare
 from services.health.answer_sheets import Fault, Import, layout, sheets, summary
 from shared.config import Settings
 from shared.errors import Invalid
+from shared.files import write_once
 from shared.runtime import context
 
 FINDING = 1

@@ -8,8 +8,8 @@ import json
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services import SERVICES
-from services.command.files import write_once
 from shared.config import Settings
+from shared.files import write_once
 from shared.identity import create_identities
 
 CALLERS = (*SERVICES, "gateway")

@@ -9,11 +9,9 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +25,7 @@ from shared.clock import Clock
 from shared.config import Settings
 from shared.domain import Json
 from shared.errors import Invalid
+from shared.files import write_once
 
 KEY_FILE = "development-provider.json"
 CONSOLE = "console"
@@ -165,14 +164,10 @@ def challenge(verifier: str) -> str:
 
 
 def _key(path: Path) -> ECKey:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not path.exists():
+    def fresh() -> str:
         made = ECKey.generate_key("P-256", {"use": "sig", "alg": ALGORITHM}, private=True)
         made.ensure_kid()
-        new = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            json.dump(made.as_dict(private=True), file)
-        with suppress(FileExistsError):
-            os.link(new, path)
-        new.unlink()
+        return json.dumps(made.as_dict(private=True))
+
+    write_once(path, fresh)
     return ECKey.import_key(json.loads(path.read_text(encoding="utf-8")))

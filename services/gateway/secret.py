@@ -4,10 +4,10 @@ Made on the first start, readable by its owner only. Who has it can forge sessio
 """
 
 import hmac
-import os
 import secrets
-from contextlib import suppress
 from pathlib import Path
+
+from shared.files import write_once
 
 NAME = "gateway-secret"
 
@@ -22,14 +22,7 @@ class Secret:
     def open(cls, folder: Path) -> "Secret":
         """Read it, or make it; of two processes that make it at once, both get the same."""
         path = folder / NAME
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not path.exists():
-            made = folder / f".{NAME}-{secrets.token_hex(8)}"
-            with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(secrets.token_bytes(32))
-            with suppress(FileExistsError):
-                os.link(made, path)
-            made.unlink()
+        write_once(path, lambda: secrets.token_bytes(32))
         return cls(path.read_bytes())
 
     def key(self, use: str) -> bytes:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from joserfc.jwk import OKPKey
 
-from services.command.files import write_once
+from shared.files import write_once
 
 AGENCY = "jobcenter-demo"
 PERSON_NAME = "Wiebke Sonnentau-Kranich"
