@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import yaml
+
 from shared.errors import Invalid
 from shared.policy import present_law, request_from_json
+from shared.policy.request import LAW
 
 VOCABULARY_PAGE = "see the words at /v1/vocabulary"
 RECORDS = frozenset({"consents", "secrecy_releases", "research_approval_75"})
@@ -24,6 +27,10 @@ LOOKED_UP = frozenset(
 """Facts that the platform answers itself and takes from nobody: what the register of the persons' will says, whether
 the partner has committed itself, that every disclosure here is a single one, and that nothing is kept beyond its term
 or under restriction."""
+
+OWN_SOURCES = frozenset({"person", "agency", "doctor"})
+CLOSED_SOURCES = frozenset({"person", "private", "justice"})
+"""Legal domains whose members may be relatives, neighbours or those who prosecute."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,32 @@ def health_categories() -> frozenset[str]:
 
 def is_category(category: str) -> bool:
     return category in present_law().vocabulary.categories
+
+
+def recipient_closed(purpose: str) -> bool:
+    """Whether an entry of this purpose stands in the person's ledger without its recipient, who may have reported."""
+    return any(each["purpose"] == purpose for each in _ledger()["recipient_closed"])
+
+
+def category_closed(category: str) -> bool:
+    """Whether the person's ledger leaves this category out, because it tells of others that there is any."""
+    return any(each["category"] == category for each in _ledger()["category_closed"])
+
+
+@cache
+def _ledger() -> Mapping[str, Any]:
+    found: Mapping[str, Any] = yaml.safe_load((LAW / "ledger.yaml").read_text("utf-8"))
+    return found
+
+
+def source_shown(origin: str) -> str:
+    """Where a record came from, as the person concerned may learn it (Art. 15 Abs. 1 Buchst. g DSGVO): the kind of body.
+
+    Every other source may be somebody who reported or is related, and reads `protected` (Art. 15 Abs. 4 DSGVO).
+    """
+    domain = present_law().vocabulary.domain_of.get(origin)
+    named = origin in OWN_SOURCES or (domain is not None and domain not in CLOSED_SOURCES)
+    return origin if named else "protected"
 
 
 def check_request(request: Mapping[str, Any]) -> None:

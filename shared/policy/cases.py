@@ -39,7 +39,7 @@ class Mismatch:
 
 
 def read_cases(text: str, file: str) -> list[Any]:
-    """The cases in a YAML or JSON text: a list, or a map with the list under `cases`; or a single one.
+    """The cases in a YAML or JSON text: a list, a map with the list under `cases`, a single one, or JSON lines.
 
     Raises LawError when the text cannot be read.
     """
@@ -51,6 +51,11 @@ def read_cases(text: str, file: str) -> list[Any]:
     if not isinstance(data, list):
         raise LawError([Flaw(file, 1, "there are no cases", "Write a list under 'cases:'.")])
     return data
+
+
+def is_case(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry is a worked case (described, or with an expectation) and not a bare request."""
+    return bool((DESCRIPTION_KEYS | EXPECTATION_KEYS) & entry.keys() - {"id"})
 
 
 def request_part(case: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,7 +120,8 @@ def _each(case: Mapping[str, Any], decision: Decision) -> Mapping[str, str]:
 
 
 def _missing(name: str, law: RuleSet, case: Mapping[str, Any], decision: Decision) -> list[Mismatch]:
-    """`missing` names what a minimal set would need; `not_curable` says that there is none.
+    """`missing` names what a minimal set, or a duty of a permit that came close, would need; `not_curable` says that
+    there is none.
 
     `alternative_...` names another lawful way in words of its own and is not compared.
     """
@@ -126,6 +132,8 @@ def _missing(name: str, law: RuleSet, case: Mapping[str, Any], decision: Decisio
         return [Mismatch(name, "missing", "not curable", _text(decision.missing))] if curable else []
     named = {fact for item in refused for names in (*item.missing, item.unanswered) for fact in names}
     named |= {duty for item in refused for duty in item.obligations}
+    near = (miss.rule for item in refused for miss in decision.near_misses[item.category])
+    named |= {duty for id_ in near for rule in law.versions(id_) for duty in rule.obligations}
     return [
         Mismatch(name, "missing", item, _text([list(c.missing) for c in refused]))
         for item in wanted
@@ -147,12 +155,25 @@ def _json(text: str, file: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=distinct)
     except json.JSONDecodeError as error:
-        if text.lstrip()[:1] == "{" or text.lstrip()[:1] == "[":
-            try:
-                return read(text, file, marks=False).data
-            except LawError:
-                pass
+        if error.msg == "Extra data" and text.lstrip()[:1] == "{":
+            return _json_lines(text, file)
+        try:
+            return read(text, file, marks=False).data
+        except LawError:
+            pass
         raise LawError([Flaw(file, error.lineno, f"not JSON: {error.msg}", "Check the brackets.")]) from error
+
+
+def _json_lines(text: str, file: str) -> list[Any]:
+    found: list[Any] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise LawError([Flaw(file, number, f"not JSON: {error.msg}", "Write one object on each line.")]) from error
+    return found
 
 
 def _text(value: object) -> str:

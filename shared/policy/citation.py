@@ -53,6 +53,11 @@ def places(citation: str) -> tuple[Place, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def statute(text: str) -> bool:
+    """Whether the text names a whole law, such as SGB II, and nothing else."""
+    return bool(_LAW.fullmatch(text))
+
+
 def is_citation(text: str) -> bool:
     """Whether the text names at least one section or article of a law."""
     return bool(places(text))

@@ -18,9 +18,14 @@ THIRD_PARTY = "third_party_data"
 
 _PROVABLE = frozenset({"written", "electronic"})
 _PERSONAL_TITLE = re.compile(r"\b(Dr|Prof|Dipl|Frau|Herr|Fr|Hr)\b")
-_NO_PERSON = re.compile(
-    r"\b(alle|allen|aller|sämtliche\w*|jede\w*|any|all)\b"
-    r"|klinik|krankenhaus|praxis|einrichtung|zentrum|beratungsstelle|ärzte|dienst\b|ambulanz|träger\b",
+_EVERYBODY = re.compile(
+    r"\b(alle|allen|aller|sämtliche\w*|jede\w*|any|all|every)\b|\b(Ärzte|Therapeuten|doctors|therapists)\b",
+    re.IGNORECASE,
+)
+_INSTITUTION = re.compile(
+    r"klinik|krankenhaus|praxis|einrichtung|zentrum|stelle\b|beratung\b|dienst\b|ambulanz|träger\b|amt\b|anstalt"
+    r"|station\b|team\b|verein\b|verband\b|gGmbH|GmbH|e\. ?V\.|\b(MVZ|SPDi|EUTB|Caritas|Diakonie)\b"
+    r"|\b(clinic|hospital|practice|centre|center|service|office)\b",
     re.IGNORECASE,
 )
 
@@ -97,15 +102,50 @@ class Coverage:
 NONE = Coverage(truth=False)
 
 
+@dataclass(frozen=True)
+class Shortfall:
+    """Why a declaration does not cover the disclosure: the first test of section C.1 it fails, and the norm of that."""
+
+    record: str
+    reason: str
+    norm: str
+
+
+FAILS: Mapping[str, str] = {
+    "not_given": "§ 67b Abs. 2 SGB X",
+    "too_late": "§ 67b Abs. 2 SGB X",
+    "withdrawn": "Art. 7 Abs. 3 DSGVO",
+    "run_out": "Art. 7 Abs. 3 DSGVO",
+    "recipient": "Art. 4 Nr. 11 DSGVO",
+    "category": "Art. 4 Nr. 11 DSGVO",
+    "purpose": "Art. 4 Nr. 11 DSGVO",
+    "not_informed": "§ 67b Abs. 2 Satz 3 SGB X",
+    "not_voluntary": "Art. 7 Abs. 4 DSGVO",
+    "form": "§ 67b Abs. 2 Satz 1, 2 SGB X",
+    "no_person": "§ 203 Abs. 1 StGB",
+    "giver": "§ 36 Abs. 1, 2 SGB I",
+    "entrusting_person": "§ 65 Abs. 1 Satz 1 Nr. 1 SGB VIII",
+    "third_person": "§ 67d Abs. 2 SGB X",
+}
+"""The tests a declaration may fail, with the norm each rests on (section C.1 and C.4 of the rules)."""
+
+
 def alive(record: ConsentRecord | SecrecyRelease, day: date) -> bool:
     """Given before the disclosure, not withdrawn by that day, not run out. Later approval heals nothing."""
-    if record.given_on is None or record.given_on > day:
-        return False
-    if record.valid_until is not None and record.valid_until < day:
-        return False
+    return not _life(record, day)
+
+
+def _life(record: ConsentRecord | SecrecyRelease, day: date) -> str:
+    """Which test of prior and alive the declaration fails on the day; empty for none."""
+    if record.status == "refused" or record.given_on is None:
+        return "not_given"
+    if record.given_on > day:
+        return "too_late"
     if record.withdrawn_on is not None and record.withdrawn_on <= day:
-        return False
-    return record.status == "given" or (record.status == "withdrawn" and record.withdrawn_on is not None)
+        return "withdrawn"
+    if record.status != "given" and not (record.status == "withdrawn" and record.withdrawn_on is not None):
+        return "withdrawn"
+    return "run_out" if record.valid_until is not None and record.valid_until < day else ""
 
 
 def consent_coverage(
@@ -124,15 +164,9 @@ def consent_coverage(
     """
     found: list[tuple[Truth, str]] = []
     norms: tuple[str, ...] = ()
-    strict = where.category in strict_categories(vocabulary) or where.purpose in STRICT_PURPOSES
+    strict = _strict(where, vocabulary)
     for index, record in enumerate(records):
-        if not (
-            record.names(where)
-            and alive(record, where.day)
-            and record.informed_67b_2
-            and record.voluntary
-            and (record.form in _PROVABLE or (record.form == "oral_documented" and not strict))
-        ):
+        if _consent_fails(record, where, strict=strict):
             continue
         if of_entrusting_person:
             competent: Truth = "entrusting_person" in record.given_by
@@ -159,19 +193,72 @@ def release_coverage(
     found: list[tuple[Truth, str]] = []
     norms: tuple[str, ...] = ()
     for index, record in enumerate(records):
-        if not (
-            where.recipient in record.recipients
-            and where.category in record.categories
-            and any(names_a_person(name) for name in record.professionals)
-            and alive(record, where.day)
-            and record.form in _PROVABLE
-        ):
+        if _release_fails(record, where):
             continue
         competent, basis = _competent(record.given_by, facts)
         if competent is not False:
             found.append((competent, record.id or f"secrecy_releases/{index}"))
             norms = norms or basis
     return _coverage(found, norms)
+
+
+def shortfalls(
+    consents: tuple[ConsentRecord, ...],
+    releases: tuple[SecrecyRelease, ...],
+    where: Where,
+    facts: Mapping[str, bool | int | None],
+    vocabulary: Vocabulary,
+) -> tuple[Shortfall, ...]:
+    """What each declaration lacks to cover this disclosure, in the order given; those that cover it are left out."""
+    found: list[Shortfall] = []
+    strict = _strict(where, vocabulary)
+    for index, record in enumerate(consents):
+        reason = _consent_fails(record, where, strict=strict)
+        if not reason and where.category == ENTRUSTED:
+            reason = "" if "entrusting_person" in record.given_by else "entrusting_person"
+        elif not reason and where.category == THIRD_PARTY:
+            reason = "" if "third_party" in record.given_by else "third_person"
+        elif not reason:
+            reason = "" if _competent(record.given_by, facts)[0] else "giver"
+        if reason:
+            found.append(Shortfall(record.id or f"consents/{index}", reason, FAILS[reason]))
+    for index, release in enumerate(releases):
+        reason = _release_fails(release, where) or ("" if _competent(release.given_by, facts)[0] else "giver")
+        if reason:
+            found.append(Shortfall(release.id or f"secrecy_releases/{index}", reason, FAILS[reason]))
+    return tuple(found)
+
+
+def _consent_fails(record: ConsentRecord, where: Where, *, strict: bool) -> str:
+    """The first test a consent fails, apart from who gave it; empty for none."""
+    if not record.names(where):
+        return _unnamed(record, where) or ("" if where.purpose in record.purposes else "purpose")
+    if life := _life(record, where.day):
+        return life
+    if not record.informed_67b_2:
+        return "not_informed"
+    if not record.voluntary:
+        return "not_voluntary"
+    return "" if record.form in _PROVABLE or (record.form == "oral_documented" and not strict) else "form"
+
+
+def _release_fails(record: SecrecyRelease, where: Where) -> str:
+    """The first test a release fails, apart from who gave it; empty for none."""
+    if unnamed := _unnamed(record, where):
+        return unnamed
+    if not any(names_a_person(name) for name in record.professionals):
+        return "no_person"
+    return _life(record, where.day) or ("" if record.form in _PROVABLE else "form")
+
+
+def _unnamed(record: ConsentRecord | SecrecyRelease, where: Where) -> str:
+    if where.recipient not in record.recipients:
+        return "recipient"
+    return "" if where.category in record.categories else "category"
+
+
+def _strict(where: Where, vocabulary: Vocabulary) -> bool:
+    return where.category in strict_categories(vocabulary) or where.purpose in STRICT_PURPOSES
 
 
 def approval_coverage(approval: ResearchApproval | None, where: Where) -> Coverage:
@@ -206,10 +293,13 @@ def strict_categories(vocabulary: Vocabulary) -> frozenset[str]:
 
 
 def names_a_person(name: str) -> bool:
-    """Whether a release names somebody rather than an institution or everybody."""
-    if not name.strip():
+    """Whether a release names somebody rather than an institution or everybody.
+
+    "Praxis Dr. A." names somebody, "alle Ärzte der Praxis Dr. A." does not.
+    """
+    if not name.strip() or _EVERYBODY.search(name):
         return False
-    return bool(_PERSONAL_TITLE.search(name)) or not _NO_PERSON.search(name)
+    return bool(_PERSONAL_TITLE.search(name)) or not _INSTITUTION.search(name)
 
 
 def _competent(given_by: tuple[str, ...], facts: Mapping[str, bool | int | None]) -> tuple[Truth, tuple[str, ...]]:

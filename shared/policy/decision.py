@@ -7,9 +7,11 @@ from functools import cached_property
 from typing import Any
 
 from shared.policy.citation import covered
+from shared.policy.consent import Shortfall
 from shared.policy.model import Applicable, Rule, Truth
 from shared.policy.request import Request
 from shared.policy.ruleset import RuleSet
+from shared.policy.versions import NormVersion
 
 _TRUTH_WORDS: Mapping[Truth, str] = {True: "yes", False: "no", None: "unknown"}
 
@@ -46,6 +48,7 @@ class CategoryDecision:
     `basis` cites the law that decides; `rules` are the determining rules. `missing` are the minimal sets of facts
     that would make the disclosure lawful, the easiest first; `unanswered` are open questions that must be answered
     first and cannot be brought about. `uninstalled` are required obligations that no installed code performs.
+    `shortfalls` say why declarations that came with the request do not cover it.
     """
 
     category: str
@@ -60,6 +63,7 @@ class CategoryDecision:
     other_bases: tuple[OtherBasis, ...] = ()
     consents_used: tuple[str, ...] = ()
     uninstalled: tuple[str, ...] = ()
+    shortfalls: tuple[Shortfall, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -77,6 +81,7 @@ class CategoryDecision:
             "other_bases": [{"rule": o.rule, "norm": o.norm} for o in self.other_bases],
             "consents_used": list(self.consents_used),
             "uninstalled": list(self.uninstalled),
+            "shortfalls": [{"record": s.record, "reason": s.reason, "norm": s.norm} for s in self.shortfalls],
         }
 
 
@@ -121,13 +126,28 @@ class Decision:
         """For each refused category the permits that came closest, and what kept them from carrying it."""
         return {item.category: self._near(item) for item in self.categories if not item.permitted}
 
+    def norm_versions(self, item: CategoryDecision) -> tuple[NormVersion, ...]:
+        """The versions, on the day, of the norms that decide a category and of those that say what its words mean.
+
+        Only those that a reader should know of: cited in a way of their own, or with a note.
+        """
+        law, day = self.law, self.day
+        words = law.vocabulary.norms
+        named = [words.get(("categories", item.category)), words.get(("purposes", self.request.purpose))]
+        norms = [norm for norm in named if norm]
+        norms += [rule.norm for id_ in item.rules for rule in law.versions(id_) if rule.in_force(day)]
+        found = dict.fromkeys(version for norm in norms for version in law.dated_norms.on(norm, day))
+        return tuple(each for each in found if each.cite != each.norm or each.says["de"])
+
     def cited(self) -> tuple[str, ...]:
-        """Every citation the decision gives: what decided, what was lifted, what came closest."""
+        """Every citation the decision gives: what decided, what was lifted, what came closest, what consents lack."""
         found: dict[str, None] = {}
         for item in self.categories:
             found.update(dict.fromkeys(item.basis))
             found.update(dict.fromkeys(used.norm for used in item.exceptions))
             found.update(dict.fromkeys(other.norm for other in item.other_bases))
+            found.update(dict.fromkeys(shortfall.norm for shortfall in item.shortfalls))
+            found.update(dict.fromkeys(self.law.norms_of_words(item.category, self.request.purpose, self.day)))
         for near in self.near_misses.values():
             found.update(dict.fromkeys(norm for miss in near for norm in miss.norms))
         return tuple(found)
@@ -159,6 +179,10 @@ class Decision:
             "named_basis": request.basis or "",
             "rule_set": self.ruleset_hash,
             "categories": [item.to_json() for item in self.categories],
+            "versions": [
+                {"norm": each.norm, "cited": each.cite, "certainty": list(each.certainty), "says": dict(each.says)}
+                for each in dict.fromkeys(one for item in self.categories for one in self.norm_versions(item))
+            ],
             "missing": [list(names) for names in self.missing],
             "obligations": list(self.obligations),
             "consents_used": list(self.consents_used),

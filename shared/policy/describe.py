@@ -16,7 +16,9 @@ from shared.policy.model import (
     Rule,
     RuleHolds,
 )
+from shared.policy.readings import Question
 from shared.policy.ruleset import RuleSet
+from shared.policy.versions import NormVersion
 
 _WORDS = {
     "de": {
@@ -45,6 +47,9 @@ _WORDS = {
         "duties": "Pflichten",
         "source": "Quelle",
         "certainty": "Sicherheit",
+        "reading": "Offene Frage {id}",
+        "followed": "(so entscheidet diese Installation)",
+        "rules": "Davon hängen ab",
         "unreviewed": "Noch nicht juristisch geprüft.",
         "reviewed": "Geprüft von {by} am {on}.",
     },
@@ -74,10 +79,29 @@ _WORDS = {
         "duties": "Obligations",
         "source": "Source",
         "certainty": "Certainty",
+        "reading": "Open question {id}",
+        "followed": "(what this installation follows)",
+        "rules": "Rules that depend on it",
         "unreviewed": "Not yet reviewed by a lawyer.",
         "reviewed": "Reviewed by {by} on {on}.",
     },
 }
+
+CERTAINTY: Mapping[Lang, Mapping[str, str]] = {
+    "de": {
+        "text": "Gesetzestext",
+        "secondary": "Schrifttum oder Rechtsprechung",
+        "unverified": "aus Kenntnis, nicht nachgeprüft",
+        "conservative": "vorsichtige Lesart",
+    },
+    "en": {
+        "text": "text of the statute",
+        "secondary": "literature or case law",
+        "unverified": "from knowledge, not verified",
+        "conservative": "cautious reading",
+    },
+}
+"""What the marks of certainty say."""
 
 
 def describe(law: RuleSet, rule: Rule, lang: Lang = "de") -> str:
@@ -91,29 +115,70 @@ def describe(law: RuleSet, rule: Rule, lang: Lang = "de") -> str:
         *([f"{words['also']}: {'; '.join(rule.also)}"] if rule.also else []),
         f"{words['effect']}: {words[effect]}",
         f"{words['valid']}: {words['from'].format(day=rule.valid_from)}{until}",
-        f"{words['senders']}: {listed(rule.scope.senders, vocabulary.bodies, lang)}",
-        f"{words['recipients']}: {listed(rule.scope.recipients, vocabulary.bodies, lang)}",
-        f"{words['categories']}: {listed(rule.scope.categories, vocabulary.categories, lang)}",
-        f"{words['purposes']}: {listed(rule.scope.purposes, vocabulary.purposes, lang)}",
+        f"{words['senders']}: {listed(rule.scope.senders, vocabulary.names('bodies', lang), lang)}",
+        f"{words['recipients']}: {listed(rule.scope.recipients, vocabulary.names('bodies', lang), lang)}",
+        f"{words['categories']}: {listed(rule.scope.categories, vocabulary.names('categories', lang), lang)}",
+        f"{words['purposes']}: {listed(rule.scope.purposes, vocabulary.names('purposes', lang), lang)}",
         f"{words['when']}:",
         *_lines(clause(law, rule.when, lang), 2),
     ]
     if rule.unless:
         lines.append(f"{words['unless']}:")
         lines.extend(_exemptions(law, rule.unless, lang, 2))
-    duties = [law.obligations[name].de if lang == "de" else name for name in rule.obligations]
+    duties = [law.obligations[name].name(lang) for name in rule.obligations]
     lines.append(f"{words['duties']}: {'; '.join(duties) or '-'}")
-    lines += ["", rule.explanation[lang], *([rule.note] if rule.note else []), ""]
-    lines.append(f"{words['source']}: {rule.source}. {words['certainty']}: {', '.join(rule.certainty)}.")
+    lines += ["", rule.explanation[lang], *([rule.note[lang]] if rule.note[lang] else [])]
+    lines += [f"{each.cite}: {each.says[lang]}" for each in dated(law, rule)]
+    lines += [
+        f"{words['reading'].format(id=name.upper())}: {followed(law, name, lang)}"
+        for name in law.asked.get(rule.id, ())
+    ]
+    lines.append("")
+    lines.append(f"{words['source']}: {rule.source}. {words['certainty']}: {certainty(rule.certainty, lang)}.")
     reviewed = words["reviewed"].format(by=rule.reviewed_by, on=rule.reviewed_on)
     lines.append(reviewed if rule.reviewed_by else words["unreviewed"])
     return "\n".join(lines) + "\n"
 
 
+def describe_question(law: RuleSet, asked: Question, lang: Lang = "de") -> str:
+    """An open question with its readings, the one that is followed, and the rules that depend on it."""
+    words = _WORDS[lang]
+    lines = [f"{asked.id}: {asked.says[lang]}", f"{words['norm']}: {asked.norm}"]
+    for name, text in asked.readings.items():
+        lines.append(f"  {name}: {text[lang]}{' ' + words['followed'] if name == asked.chosen else ''}")
+    lines.append(f"{words['rules']}: {'; '.join(id_ for id_, names in law.asked.items() if asked.id in names) or '-'}")
+    lines.append(f"{words['source']}: {asked.source}.")
+    return "\n".join(lines) + "\n"
+
+
+def certainty(marks: Iterable[str], lang: Lang = "de") -> str:
+    """Marks of certainty in words."""
+    return "; ".join(CERTAINTY[lang][mark] for mark in marks)
+
+
+def dated(law: RuleSet, rule: Rule) -> list[NormVersion]:
+    """The versions of the rule's norms that meet its days and say something, the oldest first."""
+    norms, end = law.dated_norms, rule.valid_until or date.max
+    names = (*norms.names(rule.norm), *(norm for norm in rule.also if norm in norms.all))
+    found = (each for name in dict.fromkeys(names) for each in norms.all[name])
+    return [each for each in found if each.says["de"] and each.valid_from < end and rule.valid_from < each.valid_until]
+
+
+def followed(law: RuleSet, question: str, lang: Lang = "de") -> str:
+    """An open question with the reading that is followed, in words."""
+    asked = law.questions[question]
+    return f"{asked.says[lang]} {asked.readings[asked.chosen][lang]}"
+
+
 def differences(old: RuleSet, new: RuleSet, lang: Lang = "de") -> list[str]:
     """What changed from one version of the law to another, rule by rule, in words: which fields, from which day."""
     words = _CHANGES[lang]
-    found: list[str] = []
+    found = [
+        words["reading"].format(id=name.upper(), before=_choice(old, name, lang), after=_choice(new, name, lang))
+        for name in sorted({*old.questions, *new.questions})
+        if _choice(old, name, lang) != _choice(new, name, lang)
+    ]
+    found += [words["words"].format(what=what) for what in _words_changed(old, new)]
     for was, now in _pairs(old, new):
         rule = now or was
         if rule is None or (was and now and describe(old, was, lang) == describe(new, now, lang)):
@@ -126,6 +191,17 @@ def differences(old: RuleSet, new: RuleSet, lang: Lang = "de") -> list[str]:
             found.extend(f"  + {line.strip()}" for line in after if line not in before and line.strip())
         found.extend(f"  {line}" for line in _touched(new if now else old, was, now, lang))
     return found
+
+
+def _choice(law: RuleSet, question: str, lang: Lang) -> str:
+    asked = law.questions.get(question)
+    return asked.readings[asked.chosen][lang] if asked else "-"
+
+
+def _words_changed(old: RuleSet, new: RuleSet) -> list[str]:
+    """The files beside the rules that are not the same: vocabulary, obligations, versions of norms."""
+    names = sorted(name for name in {*old.content, *new.content} if "/" not in name and name != "readings.yaml")
+    return [name for name in names if old.content.get(name) != new.content.get(name)]
 
 
 def _pairs(old: RuleSet, new: RuleSet) -> list[tuple[Rule | None, Rule | None]]:
@@ -144,12 +220,8 @@ def _pairs(old: RuleSet, new: RuleSet) -> list[tuple[Rule | None, Rule | None]]:
 def _touched(law: RuleSet, was: Rule | None, now: Rule | None, lang: Lang) -> list[str]:
     """The fields that the change is about (who, to whom, what, what for), and the days that come or go."""
     words, vocabulary = _CHANGES[lang], law.vocabulary
-    names = {
-        "senders": vocabulary.bodies,
-        "recipients": vocabulary.bodies,
-        "categories": vocabulary.categories,
-        "purposes": vocabulary.purposes,
-    }
+    kinds = {"senders": "bodies", "recipients": "bodies", "categories": "categories", "purposes": "purposes"}
+    names = {name: vocabulary.names(kind, lang) for name, kind in kinds.items()}
     some = [rule.scope for rule in (was, now) if rule]
     scope = {name: frozenset().union(*(getattr(each, name) for each in some)) for name in names}
     number = prod(len(chosen) for chosen in scope.values())
@@ -186,6 +258,8 @@ def _span(first: date, end: date, lang: Lang) -> str:
 
 _CHANGES = {
     "de": {
+        "reading": "Offene Frage {id}: bisher „{before}“, jetzt „{after}“",
+        "words": "Geändert: {what}",
         "new": "Neue Regel",
         "removed": "Entfallene Regel",
         "changed": "Geänderte Regel",
@@ -194,6 +268,8 @@ _CHANGES = {
         "less": "Es entfällt: {what}",
     },
     "en": {
+        "reading": "Open question {id}: so far “{before}”, now “{after}”",
+        "words": "Changed: {what}",
         "new": "New rule",
         "removed": "Removed rule",
         "changed": "Changed rule",
@@ -218,7 +294,7 @@ def clause(law: RuleSet, condition: Condition, lang: Lang = "de") -> Clause:
     words = _WORDS[lang]
     match condition:
         case FactIs(fact=name, wanted=wanted):
-            text = law.vocabulary.facts[name].de if lang == "de" else name
+            text = law.vocabulary.facts[name].name(lang)
             return Clause(text if wanted else words["is_not"].format(text=text))
         case RuleHolds(rule=name):
             rule = law.versions(name)[-1]
@@ -235,14 +311,14 @@ def clause(law: RuleSet, condition: Condition, lang: Lang = "de") -> Clause:
 
 
 def listed(chosen: Iterable[str], names: Mapping[str, str], lang: Lang = "de") -> str:
-    """Chosen words of a list in one line: all, all but a few, or their names."""
+    """Chosen words of a list (id → name) in one line: all, all but a few, or their names."""
     words, picked = _WORDS[lang], set(chosen)
     left = [name for name in names if name not in picked]
     if not left:
         return words["all"]
 
     def text(ids: list[str]) -> str:
-        return "; ".join(names[name] if lang == "de" else name for name in ids)
+        return "; ".join(names[name] for name in ids)
 
     if len(left) < len(picked):
         return words["but"].format(names=text(left))

@@ -12,11 +12,13 @@ from typing import cast
 from shared.policy.consent import (
     NONE,
     Coverage,
+    Shortfall,
     Where,
     approval_coverage,
     consent_coverage,
     refused_or_withdrawn,
     release_coverage,
+    shortfalls,
 )
 from shared.policy.decision import CategoryDecision, Decision, ExceptionUsed, OtherBasis
 from shared.policy.missing import Need, Search, combine, in_order
@@ -59,6 +61,10 @@ def known_facts(ruleset: RuleSet, request: Request, category: str) -> dict[str, 
     return {name: bool(value) for name, value in facts.items() if value is True or value is False}
 
 
+MAJORITY = 18
+"""Years of age from which nobody is a minor (§ 2 BGB)."""
+
+
 class _Category:
     """One category of one request: its facts, the rules that speak about it, their truth values."""
 
@@ -95,7 +101,7 @@ class _Category:
             permits.sort(key=lambda item: item.consent_based)
         carrying = permits if self.named is None else [item for item in permits if item.id in self.named]
         others = [item for item in permits if item not in carrying]
-        bases = tuple(OtherBasis(item.id, item.rule.norm) for item in others)
+        bases = tuple(OtherBasis(item.id, self.cited(item)[0]) for item in others)
         if blocking or not carrying:
             return self.refusal(tuple(applicable), blocking, bases if not blocking else ())
         return self.permission(tuple(applicable), carrying, lifted, bases, installed)
@@ -119,9 +125,11 @@ class _Category:
             duties.update(dict.fromkeys(self.duties(exemption)))
         facts = {name for item in carrying for name in item.mentions}.union(*(e.mentions for _, e in used))
         covering = [self.coverage[name] for name in sorted(facts) if name in self.coverage]
-        basis = dict.fromkeys(norm for item in carrying for norm in item.rule.norms)
-        basis.update(dict.fromkeys(exemption.exemption.norm for _, exemption in used))
+        basis = dict.fromkeys(norm for item in carrying for norm in self.cited(item))
+        exceptions = tuple(ExceptionUsed(item.id, self.norm(exemption)) for item, exemption in used)
+        basis.update(dict.fromkeys(exception.norm for exception in exceptions))
         basis.update(dict.fromkeys(norm for cover in covering for norm in cover.norms))
+        basis.update(dict.fromkeys(self.ruleset.norms_of_words(self.category, self.request.purpose, self.request.day)))
         obligations = self.ruleset.obligations
         uninstalled = (
             ()
@@ -134,7 +142,7 @@ class _Category:
             basis=tuple(basis),
             rules=tuple(item.id for item in carrying),
             applicable=applicable,
-            exceptions=tuple(ExceptionUsed(item.id, exemption.exemption.norm) for item, exemption in used),
+            exceptions=exceptions,
             obligations=tuple(duties),
             other_bases=others,
             consents_used=tuple(dict.fromkeys(id_ for cover in covering for id_ in cover.ids)),
@@ -149,14 +157,29 @@ class _Category:
         return CategoryDecision(
             category=self.category,
             permitted=False,
-            basis=tuple(dict.fromkeys(norm for item in deciding for norm in item.rule.norms)),
+            basis=tuple(dict.fromkeys(norm for item in deciding for norm in self.cited(item))),
             rules=tuple(item.id for item in deciding),
             applicable=applicable,
             missing=missing,
             unanswered=unanswered,
             obligations=tuple(dict.fromkeys(name for item in deciding for name in item.rule.obligations)),
             other_bases=others,
+            shortfalls=self.shortfalls(),
         )
+
+    def shortfalls(self) -> tuple[Shortfall, ...]:
+        """Why the declarations that came with the request do not cover this category."""
+        request = self.request
+        if not (request.consents or request.secrecy_releases):
+            return ()
+        where = Where(request.recipient.body, self.category, request.purpose, request.day)
+        return shortfalls(request.consents, request.secrecy_releases, where, self.stated, self.ruleset.vocabulary)
+
+    def cited(self, item: CompiledRule) -> tuple[str, ...]:
+        return self.ruleset.cited(item.rule, self.request.day)
+
+    def norm(self, exemption: CompiledExemption) -> str:
+        return self.ruleset.dated_norms.cite((exemption.exemption.norm,), self.request.day)[0]
 
     @cached_property
     def needs(self) -> tuple[Need, ...]:
@@ -195,6 +218,9 @@ def _facts(
 ) -> tuple[dict[str, Truth], dict[str, Coverage]]:
     """The facts of one category: stated, those stated for it alone, and those computed from the records."""
     facts = cast("dict[str, Truth]", stated.copy())
+    age = stated.get("age")
+    if age is not None:
+        facts["minor"] = age < MAJORITY
     for name, other in ruleset.exclusive:
         one, two = facts.get(name), facts.get(other)
         facts[name], facts[other] = _without(one, two), _without(two, one)

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from shared.policy.decision import CategoryDecision, Decision
+from shared.policy.describe import certainty, followed
 from shared.policy.model import Lang, Rule
 
 Audience = Literal["case_worker", "auditor", "recipient"]
@@ -35,6 +36,27 @@ _WORDS = {
         "purpose": "erfasst diesen Zweck nicht",
         "facts": "Voraussetzungen nicht festgestellt",
         "certainty": "Sicherheit der Regel",
+        "on_basis": "Grundlage: {norms}.",
+        "against": "Entgegen steht: {norms}.",
+        "for_purpose": "Zweck",
+        "version": "Fassung",
+        "question": "Offene Frage",
+        "none_yet": "Für diesen Tag stehen hier keine Regeln; sie beginnen am 25.05.2018.",
+        "shortfall": "Erklärung „{record}“ deckt das nicht",
+        "not_given": "nicht erteilt",
+        "too_late": "erst danach erteilt",
+        "withdrawn": "widerrufen",
+        "run_out": "abgelaufen",
+        "recipient": "nennt diesen Empfänger nicht",
+        "category_unnamed": "nennt diese Datenart nicht",
+        "purpose_unnamed": "nennt diesen Zweck nicht",
+        "not_informed": "ohne den vorgeschriebenen Hinweis",
+        "not_voluntary": "nicht freiwillig",
+        "form": "nicht in der nötigen Form",
+        "no_person": "nennt keine schweigepflichtige Person",
+        "giver": "nicht von der Person, die dafür zuständig ist",
+        "entrusting_person": "nicht von der Person, die die Daten anvertraut hat",
+        "third_person": "nicht von der dritten Person",
         "rule_set": "Rechtsstand",
         "applicable": "Anwendbare Regeln",
         "true": "ja",
@@ -68,6 +90,27 @@ _WORDS = {
         "purpose": "does not cover this purpose",
         "facts": "conditions not established",
         "certainty": "Certainty of the rule",
+        "on_basis": "Basis: {norms}.",
+        "against": "What stands against it: {norms}.",
+        "for_purpose": "Purpose",
+        "version": "Version",
+        "question": "Open question",
+        "none_yet": "There are no rules here for this day; they begin on 2018-05-25.",
+        "shortfall": "The declaration “{record}” does not cover it",
+        "not_given": "not given",
+        "too_late": "given only afterwards",
+        "withdrawn": "withdrawn",
+        "run_out": "run out",
+        "recipient": "does not name this recipient",
+        "category_unnamed": "does not name this data category",
+        "purpose_unnamed": "does not name this purpose",
+        "not_informed": "without the prescribed information",
+        "not_voluntary": "not voluntary",
+        "form": "not in the form needed",
+        "no_person": "names no holder of a secret",
+        "giver": "not by the person who has to give it",
+        "entrusting_person": "not by the person who entrusted the data",
+        "third_person": "not by the third person",
         "rule_set": "Version of the law",
         "applicable": "Applicable rules",
         "true": "yes",
@@ -80,7 +123,8 @@ _WORDS = {
 def explain(decision: Decision, audience: Audience = "case_worker", lang: Lang = "de") -> str:
     """The decision in plain words.
 
-    A case worker reads result, legal basis, what is missing and what must be done. An auditor reads besides that
+    A case worker reads two sentences, what the law says and why; below them, for each category, the rule, what is
+    missing and what must be done. An auditor reads besides that
     every applicable rule with its truth value, what came closest, and the version of the law. The recipient of a
     refusal reads one sentence, the same whatever the reason.
     """
@@ -88,7 +132,8 @@ def explain(decision: Decision, audience: Audience = "case_worker", lang: Lang =
     if audience == "recipient":
         return words["permitted"] if decision.permitted else words["recipient_refused"]
     some = bool(decision.permitted_categories)
-    lines = [words["permitted" if decision.permitted else "partly" if some else "refused"]]
+    head = words["permitted" if decision.permitted else "partly" if some else "refused"]
+    lines = [f"{head} {_why(decision, lang)}", f"{words['for_purpose']}: {_purpose(decision, lang)}"]
     for item in decision.categories:
         lines.append("")
         lines.extend(_category(decision, item, audience, lang))
@@ -102,21 +147,27 @@ def explain(decision: Decision, audience: Audience = "case_worker", lang: Lang =
 
 def _category(decision: Decision, item: CategoryDecision, audience: Audience, lang: Lang) -> list[str]:
     words, law = _WORDS[lang], decision.law
-    name = law.vocabulary.categories[item.category] if lang == "de" else item.category
+    name = law.vocabulary.words["categories"][item.category].name(lang, decision.day)
     lines = [f"{name}: {words['yes' if item.permitted else 'no']}"]
     truths = {applicable.rule: applicable.truth for applicable in item.applicable}
     for rule in sorted(_rules(decision, item.rules), key=lambda rule: truths.get(rule.id, True) is None):
         head = "basis" if item.permitted else "open" if truths.get(rule.id, True) is None else "reason"
-        lines.append(f"  {words[head]}: {rule.title[lang]} ({rule.norm})")
+        lines.append(f"  {words[head]}: {rule.title[lang]} ({law.cited(rule, decision.day)[0]})")
         lines.append(f"    {rule.explanation[lang]}")
         if audience == "auditor":
-            lines.append(f"    {words['certainty']}: {', '.join(rule.certainty)}; {'; '.join(rule.norms)}")
+            sure = certainty(law.certainty(rule, decision.day), lang)
+            lines.append(f"    {words['certainty']}: {sure} ({'; '.join(law.cited(rule, decision.day))})")
             if rule.reviewed_by:
                 lines.append("    " + words["reviewed"].format(by=rule.reviewed_by, on=rule.reviewed_on))
+        lines.extend(f"    {words['question']} {each.upper()}: {followed(law, each, lang)}" for each in rule.questions)
+    lines.extend(f"  {words['version']}: {each.cite}. {each.says[lang]}" for each in decision.norm_versions(item))
     for used in item.exceptions:
         rule = _rules(decision, (used.rule,))[0]
         lines.append("  " + words["lifted"].format(rule=rule.norm, norm=used.norm))
     lines.extend(f"  {words['uninstalled']}: {_duty(decision, duty, lang)}" for duty in item.uninstalled)
+    for each in item.shortfalls:
+        reason = words[_REASONS.get(each.reason, each.reason)]
+        lines.append(f"  {words['shortfall'].format(record=each.record)}: {reason} ({each.norm})")
     if not item.permitted and not item.uninstalled:
         lines.extend(_what_is_missing(decision, item, lang))
     if item.obligations:
@@ -127,6 +178,27 @@ def _category(decision: Decision, item: CategoryDecision, audience: Audience, la
     if audience == "auditor":
         lines.extend(_for_auditors(decision, item, lang))
     return lines
+
+
+_REASONS = {"category": "category_unnamed", "purpose": "purpose_unnamed"}
+
+
+def _why(decision: Decision, lang: Lang) -> str:
+    """The second sentence: the leading norms of what decides."""
+    words, law, day = _WORDS[lang], decision.law, decision.day
+    items = [item for item in decision.categories if item.permitted == decision.permitted]
+    rules = [rule for item in items for rule in _rules(decision, item.rules)]
+    if not rules:
+        return words["none_yet"]
+    norms = dict.fromkeys(law.cited(rule, day)[0] for rule in rules)
+    norms.update(dict.fromkeys(n for i in items for n in law.norms_of_words(i.category, decision.request.purpose, day)))
+    if decision.permitted:
+        return words["on_basis"].format(norms="; ".join(norms))
+    return words["against"].format(norms="; ".join(dict.fromkeys(law.cited(rule, day)[0] for rule in rules)))
+
+
+def _purpose(decision: Decision, lang: Lang) -> str:
+    return decision.law.vocabulary.words["purposes"][decision.request.purpose].name(lang, decision.day)
 
 
 def _what_is_missing(decision: Decision, item: CategoryDecision, lang: Lang) -> list[str]:
@@ -143,7 +215,7 @@ def _what_is_missing(decision: Decision, item: CategoryDecision, lang: Lang) -> 
 
 
 def _for_auditors(decision: Decision, item: CategoryDecision, lang: Lang) -> list[str]:
-    words = _WORDS[lang]
+    words, law = _WORDS[lang], decision.law
     lines = [f"  {words['applicable']}:"]
     for applicable in item.applicable:
         truth = {True: "true", False: "false", None: "unknown"}[applicable.truth]
@@ -151,6 +223,8 @@ def _for_auditors(decision: Decision, item: CategoryDecision, lang: Lang) -> lis
         lines.append(f"    {applicable.rule} ({rule.norm}, {applicable.effect}): {words[truth]}")
     near = decision.near_misses.get(item.category, ())
     lines.extend(f"  {words['near']}: {miss.norms[0]} ({words[miss.fails]})" for miss in near)
+    asked = dict.fromkeys(name for miss in near for name in law.asked.get(miss.rule, ()))
+    lines.extend(f"  {words['question']} {name.upper()}: {followed(law, name, lang)}" for name in asked)
     return lines
 
 
@@ -159,8 +233,8 @@ def _rules(decision: Decision, ids: tuple[str, ...]) -> list[Rule]:
 
 
 def _fact(decision: Decision, name: str, lang: Lang) -> str:
-    return decision.law.vocabulary.facts[name].de if lang == "de" else name
+    return decision.law.vocabulary.facts[name].name(lang)
 
 
 def _duty(decision: Decision, name: str, lang: Lang) -> str:
-    return decision.law.obligations[name].de if lang == "de" else name
+    return decision.law.obligations[name].name(lang)

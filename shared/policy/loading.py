@@ -1,9 +1,8 @@
 """From the files of contracts/law to a RuleSet: every word is checked, every flaw is named with its line."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
-from itertools import pairwise
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -11,41 +10,45 @@ from shared.canonical import canonical
 from shared.policy.citation import is_citation
 from shared.policy.model import (
     ALWAYS,
-    CHANGES,
     AllOf,
     AnyOf,
     Condition,
     Exemption,
     FactIs,
-    FactWord,
     Not,
     Obligation,
     Rule,
     RuleHolds,
     Scope,
     Vocabulary,
-    leaves,
 )
 from shared.policy.reading import Document, Flaw, LawError, Path, read
+from shared.policy.readings import Only, Question, choose, only_under, open_questions
+from shared.policy.references import check_references, check_versions, in_order
 from shared.policy.ruleset import RuleSet
+from shared.policy.versions import CERTAINTIES, NO_VERSIONS, norm_versions
+from shared.policy.words import listed, obligations, vocabulary
 
 _RULE_KEYS = {
     *("id", "norm", "also", "source", "title", "effect", "default", "valid_from", "valid_until", "from", "to"),
     *("categories", "purposes", "when", "unless", "obligations", "explanation", "note", "certainty"),
-    *("reviewed_by", "reviewed_on"),
+    *("reviewed_by", "reviewed_on", "reading"),
 }
 _REQUIRED_RULE_KEYS = ("id", "norm", "source", "title", "effect", "valid_from", "from", "to", "categories", "purposes")
-_EXEMPTION_KEYS = {"norm", "when", "unless", "obligations", "valid_from", "valid_until"}
-_CERTAINTIES = {"text", "secondary", "unverified", "conservative"}
+_EXEMPTION_KEYS = {"norm", "when", "unless", "obligations", "valid_from", "valid_until", "reading"}
+_VOCABULARY, _OBLIGATIONS, _VERSIONS, _READINGS = (
+    f"{name}.yaml" for name in ("vocabulary", "obligations", "versions", "readings")
+)
 
 
-def load(path: str | FilePath) -> RuleSet:
-    """The law in a folder: vocabulary.yaml, obligations.yaml and rules/*.yaml.
+def load(path: str | FilePath, readings: Mapping[str, str] | None = None) -> RuleSet:
+    """The law in a folder: vocabulary.yaml, obligations.yaml, versions.yaml, readings.yaml and rules/*.yaml.
 
-    Raises LawError, which names every flaw with file, line and remedy; a law with a flaw is not used at all.
+    `readings` (open question → reading) are followed instead of those the folder chooses. Raises LawError, which
+    names every flaw with file, line and remedy; a law with a flaw is not used at all.
     """
     folder = FilePath(path)
-    names = ["vocabulary.yaml", "obligations.yaml"]
+    names = [_VOCABULARY, _OBLIGATIONS, _VERSIONS, _READINGS]
     names += [f"rules/{file.name}" for file in sorted((folder / "rules").glob("*.yaml"))]
     documents: list[Document] = []
     for name in names:
@@ -55,10 +58,14 @@ def load(path: str | FilePath) -> RuleSet:
             flaw = Flaw(name, 1, "the file cannot be read", f"Put it into {folder}.")
             raise LawError([flaw]) from error
         documents.append(read(text, name))
-    return build(documents)
+    return build(_following(documents, readings))
 
 
-def restore(content: Mapping[str, Any]) -> RuleSet:
+def _following(documents: list[Document], readings: Mapping[str, str] | None) -> list[Document]:
+    return [choose(each, readings or {}) if each.file == _READINGS else each for each in documents]
+
+
+def restore(content: Mapping[str, Any], readings: Mapping[str, str] | None = None) -> RuleSet:
     """The law from its stored content (`RuleSet.content`), to decide an old case again under its hash."""
     days = {"valid_from", "valid_until"}
 
@@ -69,27 +76,36 @@ def restore(content: Mapping[str, Any]) -> RuleSet:
             return [dated(item) for item in value]
         return date.fromisoformat(value) if key in days and isinstance(value, str) else value
 
-    return build([Document(name, dated(data)) for name, data in content.items()])
+    return build(_following([Document(name, dated(data)) for name, data in content.items()], readings))
 
 
 def build(documents: Sequence[Document]) -> RuleSet:
-    """The law from its documents: the vocabulary first, the obligations second, then the rules."""
+    """The law from its documents; those under rules/ are lists of rules.
+
+    Older content may be without versions.yaml and readings.yaml: nothing was dated or open in it.
+    """
     flaws: list[Flaw] = []
-    vocabulary = _vocabulary(documents[0], flaws)
-    obligations = _obligations(documents[1], flaws)
-    if flaws:
-        raise LawError(flaws)
+    by_name = {document.file: document for document in documents}
+    words = vocabulary(by_name[_VOCABULARY])
+    duties = obligations(by_name[_OBLIGATIONS])
+    versions = norm_versions(by_name[_VERSIONS]) if _VERSIONS in by_name else NO_VERSIONS
+    questions = open_questions(by_name[_READINGS]) if _READINGS in by_name else {}
     rules: list[Rule] = []
-    for document in documents[2:]:
-        reader = _RuleReader(document, vocabulary, obligations, flaws)
-        rules.extend(reader.rules())
-    _check_references(rules, flaws)
-    _check_versions(rules, flaws)
+    asked: dict[str, tuple[str, ...]] = {}
+    for document in documents:
+        if document.file not in (_VOCABULARY, _OBLIGATIONS, _VERSIONS, _READINGS):
+            reader = _RuleReader(document, words, duties, questions, flaws)
+            rules.extend(reader.rules())
+            asked |= {id_: tuple(dict.fromkeys((*asked.get(id_, ()), *new))) for id_, new in reader.asked.items()}
+    check_references(rules, flaws)
+    check_versions(rules, flaws)
     if flaws:
         raise LawError(flaws)
     content = {document.file: _plain(document.data) for document in documents}
     digest = hashlib.sha256(canonical(content)).hexdigest()
-    return RuleSet(_in_order(rules), vocabulary, obligations, digest, content)
+    return RuleSet(
+        in_order(rules), words, duties, digest, content, dated_norms=versions, questions=questions, asked=asked
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -98,106 +114,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value.isoformat() if isinstance(value, date) else value
-
-
-def _entries(document: Document, key: str, allowed: set[str], needed: set[str], flaws: list[Flaw]) -> dict[str, Any]:
-    """The entries under a key by id, each with exactly the expected fields."""
-    found: dict[str, Any] = {}
-    data = document.data if isinstance(document.data, dict) else {}
-    for index, entry in enumerate(data.get(key) or []):
-        path: Path = (key, index)
-        if not isinstance(entry, dict):
-            flaws.append(document.flaw(path, f"an entry of '{key}' is not a map", "Give it id and German term."))
-            continue
-        known = f"Known: {_list(allowed)}."
-        flaws.extend(document.flaw((*path, name), f"unknown key '{name}'", known) for name in entry.keys() - allowed)
-        missing = sorted(needed - entry.keys())
-        flaws.extend(document.flaw(path, f"'{name}' is missing", "Every entry has it.") for name in missing)
-        id_ = str(entry.get("id", ""))
-        if id_ in found:
-            flaws.append(document.flaw(path, f"duplicate id '{id_}' in '{key}'", "Keep one of the two."))
-        found[id_] = entry
-    if not found:
-        flaws.append(document.flaw((), f"'{key}' is empty or missing", "Write the list."))
-    return found
-
-
-def _vocabulary(document: Document, flaws: list[Flaw]) -> Vocabulary:
-    domains = _entries(document, "domains", {"id", "de"}, {"id", "de"}, flaws)
-    bodies = _entries(
-        document, "bodies", {"id", "domain", "section35", "de"}, {"id", "domain", "section35", "de"}, flaws
-    )
-    groups = _entries(document, "body_groups", {"id", "de", "members"}, {"id", "de", "members"}, flaws)
-    categories = _entries(document, "categories", {"id", "de", "note"}, {"id", "de"}, flaws)
-    category_groups = _entries(document, "category_groups", {"id", "de", "members"}, {"id", "de", "members"}, flaws)
-    purposes = _entries(document, "purposes", {"id", "de"}, {"id", "de"}, flaws)
-    fact_keys = {"id", "de", "question", "kind", "asserted_by", "change", "excludes"}
-    facts = _entries(document, "facts", fact_keys, {"id", "de", "question", "asserted_by"}, flaws)
-    for index, body in enumerate(bodies.values()):
-        if body.get("domain") not in domains:
-            detail = f"unknown legal domain '{body.get('domain')}'"
-            flaws.append(document.flaw(("bodies", index), detail, f"Known: {_list(domains)}."))
-    _check_members(document, "body_groups", groups, bodies, flaws)
-    _check_members(document, "category_groups", category_groups, categories, flaws)
-    _check_facts(document, facts, flaws)
-    if flaws:
-        raise LawError(flaws)
-    return Vocabulary(
-        domains={id_: entry["de"] for id_, entry in domains.items()},
-        bodies={id_: entry["de"] for id_, entry in bodies.items()},
-        domain_of={id_: entry["domain"] for id_, entry in bodies.items()},
-        section35=frozenset(id_ for id_, entry in bodies.items() if entry["section35"]),
-        body_groups={id_: tuple(entry["members"]) for id_, entry in groups.items()},
-        categories={id_: entry["de"] for id_, entry in categories.items()},
-        category_groups={id_: tuple(entry["members"]) for id_, entry in category_groups.items()},
-        purposes={id_: entry["de"] for id_, entry in purposes.items()},
-        facts={
-            id_: FactWord(
-                id=id_,
-                de=entry["de"],
-                question=entry["question"],
-                kind=entry.get("kind", "boolean"),
-                asserted_by=tuple(entry["asserted_by"]),
-                change=entry.get("change", ""),
-                excludes=entry.get("excludes", ""),
-            )
-            for id_, entry in facts.items()
-        },
-    )
-
-
-def _check_members(
-    document: Document, key: str, groups: Mapping[str, Any], known: Mapping[str, Any], flaws: list[Flaw]
-) -> None:
-    for index, group in enumerate(groups.values()):
-        for member in group.get("members", []):
-            if member not in known:
-                detail = f"unknown member '{member}' of the group '{group.get('id')}'"
-                flaws.append(document.flaw((key, index, "members"), detail, f"Known: {_list(known)}."))
-
-
-def _check_facts(document: Document, facts: Mapping[str, Any], flaws: list[Flaw]) -> None:
-    for index, fact in enumerate(facts.values()):
-        path: Path = ("facts", index)
-        if fact.get("kind", "boolean") not in ("boolean", "integer", "derived"):
-            flaws.append(document.flaw(path, "unknown kind of fact", "boolean, integer or derived."))
-        if fact.get("change", "") not in ("", *CHANGES):
-            flaws.append(document.flaw(path, "unknown kind of change", f"Known: {_list(CHANGES)}."))
-        if fact.get("excludes") and fact["excludes"] not in facts:
-            flaws.append(document.flaw(path, f"unknown fact '{fact['excludes']}'", "Name a fact of this list."))
-
-
-def _obligations(document: Document, flaws: list[Flaw]) -> dict[str, Obligation]:
-    keys = {"id", "de", "kind", "performed_by"}
-    entries = _entries(document, "obligations", keys, keys, flaws)
-    for index, entry in enumerate(entries.values()):
-        if entry.get("kind") not in ("required", "advisory"):
-            detail = f"'{entry.get('kind')}' is no kind of obligation"
-            flaws.append(document.flaw(("obligations", index), detail, "Write required or advisory."))
-    return {
-        id_: Obligation(id_, str(entry.get("de")), entry.get("kind") == "required", str(entry.get("performed_by", "")))
-        for id_, entry in entries.items()
-    }
 
 
 class ScopeReader:
@@ -285,18 +201,25 @@ class _RuleReader(ScopeReader):
     """Reads the rules of one file."""
 
     def __init__(
-        self, document: Document, vocabulary: Vocabulary, obligations: Mapping[str, Obligation], flaws: list[Flaw]
+        self,
+        document: Document,
+        vocabulary: Vocabulary,
+        obligations: Mapping[str, Obligation],
+        questions: Mapping[str, Question],
+        flaws: list[Flaw],
     ) -> None:
         super().__init__(document, vocabulary, flaws)
         self.known_obligations = obligations
+        self.questions = questions
+        self.asked: dict[str, tuple[str, ...]] = {}
 
     def rules(self) -> list[Rule]:
         data = self.document.data
         if not isinstance(data, list):
             self.flaw((), "the file is not a list of rules", "Begin each rule with '- id:'.")
             return []
-        read_rules = [self.rule(entry, (index,)) for index, entry in enumerate(data)]
-        return [rule for rule in read_rules if rule is not None]
+        found = [(self.rule(entry, (index,)), (index,)) for index, entry in enumerate(data)]
+        return [rule for rule, path in found if rule is not None and self.followed(data[path[0]], path)]
 
     def rule(self, entry: Any, path: Path) -> Rule | None:
         if not isinstance(entry, dict):
@@ -311,6 +234,9 @@ class _RuleReader(ScopeReader):
         self.words_of_the_law(entry, (entry["norm"], *also), certainty, path)
         scope = self.scope(entry, path)
         when = self.condition(entry["when"], (*path, "when")) if "when" in entry else ALWAYS
+        asked = self.questions_of(entry, path)
+        if asked:
+            self.asked[str(entry["id"])] = (*self.asked.get(str(entry["id"]), ()), *asked)
         rule = Rule(
             id=str(entry["id"]),
             norm=str(entry["norm"]),
@@ -326,12 +252,13 @@ class _RuleReader(ScopeReader):
             unless=self.exemptions(entry.get("unless"), (*path, "unless")),
             obligations=self.obligations(entry, path),
             explanation=self.both_languages(entry, "explanation", path),
-            note=str(entry.get("note") or ""),
+            note=self.note(entry, path),
             certainty=certainty,
             reviewed_by=str(entry.get("reviewed_by") or ""),
             reviewed_on=str(entry.get("reviewed_on") or ""),
             file=self.document.file,
             line=self.document.lines.get(path, 1),
+            questions=asked,
         )
         if rule.valid_until is not None and rule.valid_until <= rule.valid_from:
             self.flaw((*path, "valid_until"), "the rule ends before it begins", "valid_until is the day after.")
@@ -339,7 +266,7 @@ class _RuleReader(ScopeReader):
 
     def form(self, entry: dict[str, Any], path: Path) -> None:
         for key in entry.keys() - _RULE_KEYS:
-            self.flaw((*path, key), f"unknown key '{key}'", f"Known: {_list(_RULE_KEYS)}.")
+            self.flaw((*path, key), f"unknown key '{key}'", f"Known: {listed(_RULE_KEYS)}.")
         for key in _REQUIRED_RULE_KEYS:
             if not entry.get(key):
                 remedy = "Every rule cites its norm." if key == "norm" else "Every rule has it."
@@ -355,8 +282,32 @@ class _RuleReader(ScopeReader):
         if entry.get("default") and entry["effect"] != "forbid":
             self.flaw((*path, "default"), "only a forbid can be the default", "Remove 'default'.")
         for mark in certainty:
-            if mark not in _CERTAINTIES:
-                self.flaw((*path, "certainty"), f"'{mark}' is no mark", f"Known: {_list(_CERTAINTIES)}.")
+            if mark not in CERTAINTIES:
+                self.flaw((*path, "certainty"), f"'{mark}' is no mark", f"Known: {listed(CERTAINTIES)}.")
+
+    def note(self, entry: dict[str, Any], path: Path) -> Mapping[str, str]:
+        """A note may be missing; content of older days has it in German only."""
+        value = entry.get("note")
+        if value is None or isinstance(value, str):
+            return {"de": value or "", "en": value or ""}
+        return self.both_languages(entry, "note", path)
+
+    def questions_of(self, entry: dict[str, Any], path: Path) -> tuple[str, ...]:
+        """The open questions that a rule and its exceptions name, whichever reading is followed."""
+        only = only_under(entry.get("reading"), self.questions, self.document, (*path, "reading"))
+        if isinstance(only, Flaw):
+            self.flaws.append(only)
+        found = [only.question] if isinstance(only, Only) else []
+        for index, exemption in enumerate(entry.get("unless") or ()):
+            if isinstance(exemption, dict):
+                found.extend(self.questions_of(exemption, (*path, "unless", index)))
+        return tuple(dict.fromkeys(found))
+
+    def followed(self, entry: Any, path: Path) -> bool:
+        """Whether a rule or exception stands in the law under the readings that are chosen."""
+        value = entry.get("reading") if isinstance(entry, dict) else None
+        only = only_under(value, self.questions, self.document, path)
+        return not isinstance(only, Only) or self.questions[only.question].chosen == only.reading
 
     def obligations(self, entry: dict[str, Any], path: Path) -> tuple[str, ...]:
         named = self.texts(entry, "obligations", path)
@@ -371,14 +322,15 @@ class _RuleReader(ScopeReader):
         if not isinstance(value, list):
             self.flaw(path, "'unless' is not a list", "Begin each exception with '- norm:'.")
             return ()
-        return tuple(self.exemption(entry, (*path, index)) for index, entry in enumerate(value))
+        found = [(self.exemption(entry, (*path, index)), index) for index, entry in enumerate(value)]
+        return tuple(exemption for exemption, index in found if self.followed(value[index], (*path, index)))
 
     def exemption(self, entry: Any, path: Path) -> Exemption:
         if not isinstance(entry, dict):
             self.flaw(path, "an exception is not a map", "Begin it with '- norm:'.")
             return Exemption("", ALWAYS)
         for key in entry.keys() - _EXEMPTION_KEYS:
-            self.flaw((*path, key), f"unknown key '{key}'", f"Known: {_list(_EXEMPTION_KEYS)}.")
+            self.flaw((*path, key), f"unknown key '{key}'", f"Known: {listed(_EXEMPTION_KEYS)}.")
         if not entry.get("norm"):
             self.flaw(path, "the exception cites no norm", "Every exception has a norm of its own.")
         else:
@@ -414,85 +366,6 @@ class _RuleReader(ScopeReader):
             case {"not": part, **rest} if not rest:
                 return Not(self.condition(part, (*path, "not")))
             case _:
-                keys = _list(value)
+                keys = listed(value)
                 self.flaw(path, f"a condition with {keys} is not understood", "fact and is, rule, all, any or not.")
                 return ALWAYS
-
-
-def _check_references(rules: Sequence[Rule], flaws: list[Flaw]) -> None:
-    graph: dict[str, set[str]] = {}
-    for rule in rules:
-        graph.setdefault(rule.id, set()).update(leaf.rule for leaf in leaves(rule) if isinstance(leaf, RuleHolds))
-    for rule in rules:
-        for name in sorted(graph[rule.id] - graph.keys()):
-            detail = f"rule '{rule.id}' refers to unknown '{name}'"
-            flaws += [Flaw(rule.file, rule.line, detail, "Name a rule.")]
-        if _reaches(graph, rule.id, rule.id):
-            detail = f"rule '{rule.id}' depends on itself through its references (a cycle)"
-            flaws.append(Flaw(rule.file, rule.line, detail, "Remove one of the references."))
-    defaults = {rule.id for rule in rules if rule.default}
-    for rule in rules:
-        for name in sorted(graph[rule.id] & defaults):
-            detail = f"rule '{rule.id}' refers to the default rule '{name}'"
-            flaws.append(Flaw(rule.file, rule.line, detail, "The default is decided last; refer to permits."))
-
-
-def _reaches(graph: Mapping[str, set[str]], start: str, goal: str) -> bool:
-    seen: set[str] = set()
-    todo = list(graph.get(start, ()))
-    while todo:
-        name = todo.pop()
-        if name == goal:
-            return True
-        if name not in seen:
-            seen.add(name)
-            todo.extend(graph.get(name, ()))
-    return False
-
-
-def _check_versions(rules: Sequence[Rule], flaws: list[Flaw]) -> None:
-    """Two rules of one id are versions of it: they follow each other without gap or overlap."""
-    by_id: dict[str, list[Rule]] = {}
-    for rule in rules:
-        by_id.setdefault(rule.id, []).append(rule)
-    for id_, versions in by_id.items():
-        versions.sort(key=lambda rule: rule.valid_from)
-        for earlier, later in pairwise(versions):
-            if earlier.valid_from == later.valid_from:
-                detail, remedy = f"duplicate id '{id_}'", "Give the rule an id of its own, or versions of it own dates."
-            elif earlier.valid_until is None or earlier.valid_until > later.valid_from:
-                detail = f"two versions of '{id_}' overlap"
-                remedy = f"Let the earlier one end with valid_until: {later.valid_from.isoformat()}."
-            elif earlier.valid_until < later.valid_from:
-                detail = f"a gap between two versions of '{id_}'"
-                remedy = f"Let the earlier one end with valid_until: {later.valid_from.isoformat()}."
-            else:
-                continue
-            flaws.append(Flaw(later.file, later.line, detail, remedy))
-
-
-def _in_order(rules: Sequence[Rule]) -> tuple[Rule, ...]:
-    """Rules after those they refer to; otherwise by id and date, so that the order of files says nothing."""
-    by_id: dict[str, list[Rule]] = {}
-    for rule in sorted(rules, key=lambda r: (r.id, r.valid_from)):
-        by_id.setdefault(rule.id, []).append(rule)
-    ordered: list[Rule] = []
-    placed: set[str] = set()
-
-    def place(id_: str) -> None:
-        if id_ in placed:
-            return
-        placed.add(id_)
-        for rule in by_id[id_]:
-            for leaf in leaves(rule):
-                if isinstance(leaf, RuleHolds):
-                    place(leaf.rule)
-        ordered.extend(by_id[id_])
-
-    for id_ in by_id:
-        place(id_)
-    return tuple(ordered)
-
-
-def _list(names: Iterable[Any]) -> str:
-    return ", ".join(sorted(str(name) for name in names))

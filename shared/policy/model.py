@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 Truth: TypeAlias = "bool | None"
@@ -85,12 +86,14 @@ class Rule:
     unless: tuple[Exemption, ...]
     obligations: tuple[str, ...]
     explanation: Mapping[str, str]
-    note: str
+    note: Mapping[str, str]
     certainty: tuple[str, ...]
     reviewed_by: str
     reviewed_on: str
     file: str
     line: int
+    questions: tuple[str, ...] = ()
+    """The open questions on whose readings the rule or one of its exceptions depends."""
 
     @property
     def norms(self) -> tuple[str, ...]:
@@ -117,11 +120,15 @@ class FactWord:
 
     id: str
     de: str
+    en: str
     question: str
     kind: Literal["boolean", "integer", "derived"]
     asserted_by: tuple[str, ...]
     change: Literal["documentation", "procedural", "another_person", "consent", ""]
     excludes: str
+
+    def name(self, lang: "Lang") -> str:
+        return self.de if lang == "de" else self.en
 
 
 CHANGES = ("documentation", "procedural", "another_person", "consent")
@@ -133,23 +140,81 @@ class Obligation:
 
     id: str
     de: str
+    en: str
     required: bool
     performed_by: str
+
+    def name(self, lang: "Lang") -> str:
+        return self.de if lang == "de" else self.en
+
+
+@dataclass(frozen=True)
+class WordVersion:
+    """What a word was called from `valid_from` until the day before `valid_until`."""
+
+    valid_from: date
+    valid_until: date
+    de: str
+    en: str
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of the vocabulary. `norm` is the law that says what it means, where that law changed over time."""
+
+    id: str
+    de: str
+    en: str
+    norm: str = ""
+    versions: tuple[WordVersion, ...] = ()
+
+    def name(self, lang: "Lang", day: date | None = None) -> str:
+        """What it is called; with a day, what it was called then."""
+        for version in self.versions:
+            if day is not None and version.valid_from <= day < version.valid_until:
+                return version.de if lang == "de" else version.en
+        return self.de if lang == "de" else self.en
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The closed set of words in which requests, cases and rules are written."""
+    """The closed set of words in which requests, cases and rules are written.
 
-    domains: Mapping[str, str]
-    bodies: Mapping[str, str]
+    `words` holds them by kind (domains, bodies, categories, purposes) and id; `bodies` and its like are the same
+    words with their German name.
+    """
+
+    words: Mapping[str, Mapping[str, Word]]
     domain_of: Mapping[str, str]
     section35: frozenset[str]
     body_groups: Mapping[str, tuple[str, ...]]
-    categories: Mapping[str, str]
     category_groups: Mapping[str, tuple[str, ...]]
-    purposes: Mapping[str, str]
     facts: Mapping[str, FactWord]
+
+    @cached_property
+    def domains(self) -> Mapping[str, str]:
+        return self.names("domains", "de")
+
+    @cached_property
+    def bodies(self) -> Mapping[str, str]:
+        return self.names("bodies", "de")
+
+    @cached_property
+    def categories(self) -> Mapping[str, str]:
+        return self.names("categories", "de")
+
+    @cached_property
+    def purposes(self) -> Mapping[str, str]:
+        return self.names("purposes", "de")
+
+    @cached_property
+    def norms(self) -> Mapping[tuple[str, str], str]:
+        """The norm of each word that has one, by kind and id."""
+        return {(kind, id_): w.norm for kind, words in self.words.items() for id_, w in words.items() if w.norm}
+
+    def names(self, kind: str, lang: Lang) -> Mapping[str, str]:
+        """The names of all words of a kind, by id."""
+        return {id_: word.name(lang) for id_, word in self.words[kind].items()}
 
 
 def parts(condition: Condition) -> Iterator[FactIs | RuleHolds]:

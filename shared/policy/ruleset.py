@@ -21,6 +21,8 @@ from shared.policy.model import (
     all_exemptions,
     parts,
 )
+from shared.policy.readings import Question
+from shared.policy.versions import NO_VERSIONS, NormVersions
 
 CONSENT_FACTS = frozenset({"consent_covers", "secrecy_release_covers", "entrusting_consent_covers"})
 
@@ -95,6 +97,8 @@ class RuleSet:
     """One version of the law, unchangeable; `hash` names it in every decision.
 
     `content` is all of it as JSON: stored under the hash, it lets an old case be decided again (`restore`).
+    `questions` are the open questions with the readings followed; `asked` names those on which a rule of some id
+    depends, whether or not it stands in the law under these readings.
     """
 
     def __init__(
@@ -104,12 +108,19 @@ class RuleSet:
         obligations: Mapping[str, Obligation],
         digest: str,
         content: Mapping[str, Any],
+        *,
+        dated_norms: NormVersions = NO_VERSIONS,
+        questions: Mapping[str, Question] | None = None,
+        asked: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.rules = rules
         self.vocabulary = vocabulary
         self.obligations = obligations
         self.hash = digest
         self.content = content
+        self.dated_norms = dated_norms
+        self.questions = questions or {}
+        self.asked = asked or {}
         self.exclusive = tuple((name, word.excludes) for name, word in vocabulary.facts.items() if name < word.excludes)
         self.dated_exceptions = any(
             exemption.valid_from or exemption.valid_until for rule in rules for exemption in all_exemptions(rule.unless)
@@ -124,6 +135,23 @@ class RuleSet:
 
     def __repr__(self) -> str:
         return f"RuleSet({len(self.rules)} rules, {self.hash[:12]})"
+
+    def cited(self, rule: Rule, day: date) -> tuple[str, ...]:
+        """Every citation of the rule as it is written on the day, the leading norm first."""
+        norms = rule.norms
+        return self.dated_norms.cite(norms, day) if self.dated_norms.dated(norms) else norms
+
+    def norms_of_words(self, category: str, purpose: str, day: date) -> tuple[str, ...]:
+        """The norms that say what category and purpose meant on the day, where that changed over time."""
+        norms = self.vocabulary.norms
+        if not norms:
+            return ()
+        found = (norms.get(("categories", category)), norms.get(("purposes", purpose)))
+        return tuple(dict.fromkeys(self.dated_norms.cite((norm for norm in found if norm), day)))
+
+    def certainty(self, rule: Rule, day: date) -> tuple[str, ...]:
+        """How sure the rule is on the day; a text in force that was not read makes it less than sure."""
+        return self.dated_norms.certainty(rule.norm, rule.certainty, day)
 
     def versions(self, id_: str) -> tuple[Rule, ...]:
         """Every version of a rule, the oldest first; empty when there is no such rule."""

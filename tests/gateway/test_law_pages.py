@@ -4,7 +4,10 @@ import re
 
 import pytest
 
+from shared.errors import Unavailable
 from shared.policy import present_law
+from tests.gateway.test_sign_in import page as signed_in_page
+from tests.gateway.test_sign_in import sign_in
 
 LAW = present_law()
 CASE = {
@@ -150,3 +153,68 @@ def test_every_field_of_the_form_has_a_label(world):
     page = tried(world)
     fields = set(re.findall(r'<(?:select|input) id="([^"]+)"', page))
     assert fields == set(re.findall(r'<label for="([^"]+)"', page))
+
+
+def test_staff_who_are_signed_in_see_how_often_their_agency_used_the_norm(world):
+    world.calls.answers["audit.uses_of_norm"] = {"lawful": 12, "refused": 3, "days": ["2026-05-04", "2026-05-02"]}
+    sign_in(world, "weber")
+    answer = signed_in_page(world, "/law/sgb10-69-1-1")
+    page = answer.get_data(as_text=True)
+    assert "12 weitergegeben, 3 nicht weitergegeben; zuletzt am 04.05.2026, 02.05.2026" in page
+    assert answer.headers["Cache-Control"] == "no-store"
+    callee, method, question, caller = world.calls.asked[-1]
+    assert (callee, method, question) == ("audit", "uses_of_norm", {"norm": "§ 69 Abs. 1 Nr. 1 SGB X"})
+    assert caller.agency == "jobcenter"
+
+
+def test_a_norm_that_was_never_used_says_so_and_a_log_that_does_not_answer_hides_nothing_else(world):
+    world.calls.answers["audit.uses_of_norm"] = {"lawful": 0, "refused": 0, "days": []}
+    sign_in(world, "weber")
+    assert "Noch keine." in signed_in_page(world, "/law/sgb10-69-1-1").get_data(as_text=True)
+    world.calls.answers["audit.uses_of_norm"] = Unavailable("service.unavailable")
+    page = signed_in_page(world, "/law/sgb10-69-1-1").get_data(as_text=True)
+    assert "Wo sie angewandt wurde" not in page
+    assert "Was das heißt" in page
+
+
+def test_nobody_else_sees_where_a_norm_was_used(world):
+    assert "Wo sie angewandt wurde" not in text(world, "/law/sgb10-69-1-1")
+    assert world.client.get("/law/sgb10-69-1-1").headers["Cache-Control"] == "public, max-age=300"
+    sign_in(world, "ayse")
+    answer = signed_in_page(world, "/law/sgb10-69-1-1")
+    assert "Wo sie angewandt wurde" not in answer.get_data(as_text=True)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "audit.uses_of_norm" not in world.calls.names()
+
+
+GERMAN = re.compile(r"\b(und|oder|nicht|durch|Einwilligung|Übermittlung|Stelle|ist|der|die|das|mit)\b")
+
+
+@pytest.mark.parametrize("rule", LAW.rules, ids=lambda rule: rule.id)
+def test_the_english_page_is_english_but_for_citations_and_german_quotations_marked_as_such(world, rule):
+    page = text(world, f"/law/{rule.id}?lang=en").split("<main", 1)[1].split("</main>", 1)[0]
+    page = re.sub(r'<(\w+) lang="de"[^>]*>.*?</\1>', " ", page, flags=re.DOTALL)
+    shown = re.sub(r"<[^>]+>|(§|Art\.)[^<;:]*?(SGB [IVX]+|KKG|StGB|DSGVO|BGB)(\s*\([^)]*\))?", " ", page)
+    assert not GERMAN.search(shown), GERMAN.findall(shown)
+
+
+def test_the_english_form_speaks_english(world):
+    page = tried(world, "/law/try?lang=en").split("<main", 1)[1].split("</main>", 1)[0]
+    shown = re.sub(r'<a [^>]*lang="de"[^>]*>.*?</a>|<[^>]+>', " ", page)
+    assert "Benefit data" in shown
+    assert "Necessity in the single case is established" in shown
+    assert not GERMAN.search(shown), GERMAN.findall(shown)
+
+
+@pytest.mark.parametrize(
+    ("day", "name"), [("2023-06-30", "Fassung bis 30.6.2023"), ("2026-07-01", "Fassung ab 1.7.2026")]
+)
+def test_a_tried_case_tells_the_version_of_the_norm_on_its_day(world, day, name):
+    page = tried(world, recipient="youth_office", category="cooperation_plan", purpose="case_conference", date=day)
+    assert f"§ 15 SGB II ({name})" in page
+
+
+def test_a_page_tells_the_versions_of_its_norm_and_the_open_question_behind_it(world):
+    page = text(world, "/law/sgb2-15a-1")
+    assert "Offene Frage F-24:" in page
+    assert "§ 1902 BGB (Fassung bis 31.12.2022)" in text(world, "/law/sgb10-13-1")

@@ -80,11 +80,39 @@ def rule(id_: str, effect: str = "permit", norm: str = "§ 69 Abs. 1 Nr. 1 SGB X
     return f"- id: {id_}\n" + "".join(f"  {key}: {value}\n" for key, value in keys.items() if value)
 
 
-def documents(*rules: str, vocabulary: str = VOCABULARY, obligations: str = OBLIGATIONS) -> list[Document]:
+READINGS = """
+- id: f-1
+  norm: § 76 Abs. 2 Nr. 1 SGB X
+  source: test
+  de: Darf das?
+  en: May it?
+  readings:
+    - {id: cautious, de: Nein., en: No.}
+    - {id: bold, de: Ja., en: Yes.}
+  chosen: cautious
+"""
+
+VERSIONS = """
+- norm: § 15 SGB II
+  versions:
+    - {valid_until: 2020-01-01, cite: § 15 SGB II (alt), certainty: [secondary], de: Davor., en: Before.}
+    - {valid_from: 2020-01-01, certainty: [text]}
+"""
+
+
+def documents(
+    *rules: str,
+    vocabulary: str = VOCABULARY,
+    obligations: str = OBLIGATIONS,
+    readings: str = READINGS,
+    versions: str = VERSIONS,
+) -> list[Document]:
     text = "".join(textwrap.dedent(item).lstrip("\n") for item in rules)
     return [
         read(vocabulary, "vocabulary.yaml"),
         read(obligations, "obligations.yaml"),
+        read(versions, "versions.yaml"),
+        read(readings, "readings.yaml"),
         read(text, "rules/test.yaml"),
     ]
 

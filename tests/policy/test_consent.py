@@ -11,6 +11,7 @@ from shared.policy.consent import (
     names_a_person,
     refused_or_withdrawn,
     release_coverage,
+    shortfalls,
 )
 
 DAY = date(2026, 5, 4)
@@ -205,6 +206,68 @@ def test_a_release_names_professional_recipient_and_category():
     ],
 )
 def test_a_release_for_an_institution_names_nobody(name, expected):
+    assert names_a_person(name) is expected
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "norm"),
+    [
+        ({"status": "refused"}, "not_given", "§ 67b Abs. 2 SGB X"),
+        ({"given_on": DAY + timedelta(days=1)}, "too_late", "§ 67b Abs. 2 SGB X"),
+        ({"withdrawn_on": DAY}, "withdrawn", "Art. 7 Abs. 3 DSGVO"),
+        ({"valid_until": DAY_BEFORE}, "run_out", "Art. 7 Abs. 3 DSGVO"),
+        ({"recipients": ("any",)}, "recipient", "Art. 4 Nr. 11 DSGVO"),
+        ({"categories": ("master_data",)}, "category", "Art. 4 Nr. 11 DSGVO"),
+        ({"purposes": ("referral",)}, "purpose", "Art. 4 Nr. 11 DSGVO"),
+        ({"informed_67b_2": False}, "not_informed", "§ 67b Abs. 2 Satz 3 SGB X"),
+        ({"voluntary": False}, "not_voluntary", "Art. 7 Abs. 4 DSGVO"),
+        ({"form": "oral"}, "form", "§ 67b Abs. 2 Satz 1, 2 SGB X"),
+        ({"given_by": ("legal_guardian",)}, "giver", "§ 36 Abs. 1, 2 SGB I"),
+    ],
+)
+def test_what_a_consent_lacks_is_named_with_its_norm(change, reason, norm):
+    found = shortfalls((CONSENT, replace(CONSENT, id="c-2", **change)), (), PLAN, ADULT, WORDS)
+    assert [(each.record, each.reason, each.norm) for each in found] == [("c-2", reason, norm)]
+
+
+def test_what_other_persons_would_have_to_declare_is_named_too():
+    entrusted = replace(CONSENT, given_by=("entrusting_person",))
+    assert [each.reason for each in shortfalls((CONSENT,), (), ENTRUSTED, ADULT, WORDS)] == ["entrusting_person"]
+    assert not shortfalls((entrusted,), (), ENTRUSTED, ADULT, WORDS)
+    assert [each.reason for each in shortfalls((CONSENT,), (), THIRD, ADULT, WORDS)] == ["third_person"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"professionals": ("Klinikum Nord",)}, "no_person"),
+        ({"recipients": ("pension_insurer",)}, "recipient"),
+        ({"categories": ("health_data",)}, "category"),
+        ({"withdrawn_on": DAY}, "withdrawn"),
+        ({"form": "oral"}, "form"),
+        ({"given_by": ("third_party",)}, "giver"),
+    ],
+)
+def test_what_a_release_lacks_is_named(change, reason):
+    report = replace(PLAN, category="medical_report_76")
+    found = shortfalls((), (RELEASE, replace(RELEASE, id="", **change)), report, ADULT, WORDS)
+    assert [(each.record, each.reason) for each in found] == [("secrecy_releases/1", reason)]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("alle Ärzte der Praxis Dr. B.", False),
+        ("Suchtberatung Nordstadt", False),
+        ("Gesundheitsamt", False),
+        ("Reha-Team", False),
+        ("any treating doctor", False),
+        ("Praxis Dr. B.", True),
+        ("M. Yilmaz, Suchtberaterin", True),
+        ("Frau C., Klinikum Nord", True),
+    ],
+)
+def test_a_release_names_somebody_not_everybody(name, expected):
     assert names_a_person(name) is expected
 
 

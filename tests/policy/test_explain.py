@@ -19,7 +19,8 @@ def words(audience="case_worker", lang="de", unnamed="no", **change):
 
 def test_a_case_worker_reads_what_may_go_what_not_and_what_is_missing():
     text = words()
-    assert text.startswith("Nicht alle Datenarten dürfen übermittelt werden.")
+    first = "Nicht alle Datenarten dürfen übermittelt werden. Entgegen steht: § 76 Abs. 2 Nr. 1 SGB X."
+    assert text.splitlines()[:2] == [first, "Zweck: Gesetzliche Aufgabe der empfangenden Sozialleistungsstelle"]
     assert "Leistungsdaten: zulässig" in text
     assert "Rechtsgrundlage: Übermittlung zwischen Sozialleistungsträgern" in text
     assert "Gutachten mit Befunden: nicht zulässig" in text
@@ -72,3 +73,36 @@ def test_exceptions_are_named_with_their_norm():
 def test_the_recipient_learns_no_reason():
     refusals = {words("recipient", facts=facts) for facts in ({}, {"erasure_due": True}, {"objection_76_2": True})}
     assert {text.strip() for text in refusals} == {"Es werden keine Daten übermittelt."}
+
+
+def test_a_case_worker_reads_why_the_consent_that_is_there_does_not_cover_it():
+    declared = {
+        "id": "e-1",
+        "status": "given",
+        "given_on": "2026-01-02",
+        "valid_until": "2026-06-02",
+        "form": "written",
+        "given_by": ["data_subject"],
+        "recipients": ["measure_provider"],
+        "categories": ["coaching_content"],
+        "purposes": ["referral"],
+        "informed_67b_2": True,
+        "voluntary": True,
+    }
+    asked = {
+        "recipient": {"body": "measure_provider"},
+        "categories": ["coaching_content"],
+        "purpose": "referral",
+        "facts": {"consents": [declared]},
+    }
+    assert "Erklärung „e-1“ deckt das nicht: abgelaufen (Art. 7 Abs. 3 DSGVO)" in words(**asked)
+    assert "The declaration “e-1” does not cover it: run out (Art. 7 Abs. 3 DSGVO)" in words(lang="en", **asked)
+    assert "deckt das nicht" not in words(**asked, date="2026-06-02")
+
+
+def test_english_explanations_name_facts_duties_and_categories_in_english():
+    text = words("auditor", "en", unnamed="unknown")
+    assert "Benefit data: not lawful" in text
+    assert "The term for erasure has been reached" in text
+    assert "record the reasons" in text
+    assert "text of the statute" in text

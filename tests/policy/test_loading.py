@@ -1,9 +1,9 @@
 import pytest
 
-from shared.policy import LawError, load, present_law
+from shared.policy import LawError, load, present_law, restore
 from shared.policy.loading import build
 from shared.policy.reading import read
-from tests.policy.small_law import DEFAULT, VOCABULARY, documents, rule
+from tests.policy.small_law import DEFAULT, READINGS, VERSIONS, VOCABULARY, documents, rule
 
 
 def flaws(*rules, **parts):
@@ -39,6 +39,10 @@ def flaws(*rules, **parts):
         ({"valid_until": "2018-05-25"}, "the rule ends before it begins"),
         ({"certainty": "[sure]"}, "'sure' is no mark"),
         ({"default": "true"}, "only a forbid can be the default"),
+        ({"reading": "{question: f-9, is: cautious}"}, "unknown open question 'f-9'"),
+        ({"reading": "{question: f-1, is: mild}"}, "'f-1' has no reading 'mild'"),
+        ({"reading": "f-1"}, "a reading is not understood"),
+        ({"unless": '[{norm: "§ 34 StGB", when: {all: []}, reading: {question: f-9, is: bold}}]'}, "'f-9'"),
     ],
 )
 def test_a_flaw_is_named_with_file_line_and_remedy(change, detail):
@@ -126,6 +130,86 @@ def test_the_vocabulary_is_checked_too(old, new, detail):
     assert old in VOCABULARY
     error = flaws(DEFAULT, vocabulary=VOCABULARY.replace(old, new))
     assert any(detail in flaw.detail for flaw in error.flaws)
+
+
+DATED_WORD = "{id: task, de: Aufgabe, norm: § 15 SGB II, versions: [{valid_until: 2020-01-01, de: a, en: a}, %s]}"
+
+
+@pytest.mark.parametrize(
+    ("later", "detail"),
+    [
+        ("{valid_from: 2020-01-02, de: b, en: b}", "a gap between two versions of 'task'"),
+        ("{valid_from: 2019-12-31, de: b, en: b}", "two versions of 'task' overlap"),
+        ("{de: b, en: b}", "two versions of 'task' overlap"),
+        ("{valid_from: heute, de: b, en: b}", "'heute' is not a day"),
+        ("{valid_from: 2020-01-01, de: b}", "are no list of names"),
+        ("{valid_from: 2020-01-01, de: b, en: b, fr: b}", "unknown key 'fr'"),
+    ],
+)
+def test_the_versions_of_a_word_follow_each_other(later, detail):
+    text = VOCABULARY.replace("{id: task, de: Aufgabe}", DATED_WORD % later)
+    error = flaws(DEFAULT, vocabulary=text)
+    assert detail in error.detail
+    assert (error.file, error.line) == ("vocabulary.yaml", 1 + text[: text.index("{id: task")].count("\n"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "detail"),
+    [
+        ("valid_from: 2020-01-01", "valid_from: 2020-01-02", "a gap between two versions of '§ 15 SGB II'"),
+        ("valid_from: 2020-01-01", "valid_from: 2019-12-31", "two versions of '§ 15 SGB II' overlap"),
+        ("[text]", "[sure]", "is no list of marks"),
+        (", en: Before.", "", "not given in both languages"),
+        ("cite: § 15 SGB II (alt)", "cite: früher", "'früher' is not a citation"),
+        ("norm: § 15 SGB II", "norm: das Gesetz", "'das Gesetz' is not a citation"),
+        ("cite:", "called:", "unknown key 'called'"),
+    ],
+)
+def test_the_versions_of_a_norm_are_checked(old, new, detail):
+    assert old in VERSIONS
+    error = flaws(DEFAULT, versions=VERSIONS.replace(old, new))
+    assert any(detail in flaw.detail for flaw in error.flaws), str(error)
+    assert error.file == "versions.yaml"
+    assert error.line > 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "detail"),
+    [
+        ("chosen: cautious", "chosen: mild", "'mild' is none of the readings"),
+        ("id: cautious,", "id: strict,", "there is no 'cautious' reading"),
+        ("  source: test\n", "", "'source' is missing"),
+        ("de: Ja., ", "", "a reading has id, de and en"),
+        ("  chosen", "  colour: red\n  chosen", "unknown key 'colour'"),
+        (READINGS, READINGS * 2, "duplicate id 'f-1'"),
+    ],
+)
+def test_open_questions_are_checked(old, new, detail):
+    assert old in READINGS
+    error = flaws(DEFAULT, readings=READINGS.replace(old, new))
+    assert any(detail in flaw.detail for flaw in error.flaws), str(error)
+    assert error.file == "readings.yaml"
+
+
+def test_a_rule_stands_in_the_law_under_its_reading_only():
+    bold = rule("r", reading="{question: f-1, is: bold}")
+    assert not build(documents(DEFAULT, bold)).versions("r")
+    assert build(documents(DEFAULT, bold, readings=READINGS.replace("chosen: cautious", "chosen: bold"))).versions("r")
+
+
+def test_content_from_before_there_were_versions_and_readings_still_loads():
+    content = build(documents(DEFAULT, rule("r"))).content
+    old = {name: data for name, data in content.items() if name not in ("versions.yaml", "readings.yaml")}
+    law = restore(old)
+    assert len(law.rules) == 2
+    assert law.hash == build([each for each in documents(DEFAULT, rule("r")) if each.file in old]).hash
+
+
+def test_every_word_has_an_english_name_of_its_own():
+    law = present_law()
+    named = [word for words in law.vocabulary.words.values() for word in words.values()]
+    named += [*law.vocabulary.facts.values(), *law.obligations.values()]
+    assert all(word.en and word.en != word.id.replace("_", " ") for word in named)
 
 
 def test_a_folder_without_a_law_is_named(tmp_path):

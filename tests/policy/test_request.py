@@ -5,6 +5,7 @@ import pytest
 
 from shared.errors import Invalid
 from shared.policy import decide, present_law, request_from_json
+from shared.policy.engine import known_facts
 
 LAW = present_law()
 JSON = {
@@ -126,3 +127,9 @@ def test_a_decision_is_plain_json():
     decision = decide(LAW, request_from_json(JSON, unnamed="no")).to_json()
     assert json.loads(json.dumps(decision)) == decision
     assert decision["rule_set"] == LAW.hash
+
+
+@pytest.mark.parametrize(("age", "minor"), [(17, True), (18, False)])
+def test_whoever_is_under_eighteen_is_a_minor_without_saying_so(age, minor):
+    request = request_from_json({**JSON, "facts": {"age": age}}, unnamed="no")
+    assert known_facts(LAW, request, request.categories[0])["minor"] is minor

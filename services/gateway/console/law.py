@@ -1,9 +1,10 @@
 """The law for everybody: its rules by statute, a page for each rule, and a form to try a case. German and English.
 
-Public reference text: no sign-in, no personal data. A tried case is answered and forgotten.
+Public reference text: no sign-in, no personal data. A tried case is answered and forgotten. Staff who are signed in
+also see how often decisions of their agency cite a rule.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
@@ -11,14 +12,16 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, make_response, render_template, request
 
+from services.gateway.auth import GRANTS, Asker
 from services.gateway.console.law_words import WORDS
+from services.gateway.front_door import FrontDoor
 from shared.clock import Clock
-from shared.errors import Forbidden, Invalid
+from shared.errors import Forbidden, Invalid, Unavailable
 from shared.policy import ConsentRecord, Decision, RuleSet, SecrecyRelease, decide, present_law, request_from_json
 from shared.policy.cases import read_cases, request_part
 from shared.policy.citation import covered, places
 from shared.policy.consent import ResearchApproval
-from shared.policy.describe import Clause, clause, listed
+from shared.policy.describe import Clause, clause, dated, followed, listed
 from shared.policy.model import Exemption, FactIs, Lang, Rule, RuleHolds, leaves
 from shared.policy.request import LAW, Request
 
@@ -62,17 +65,20 @@ class Shown:
     when: Clause
     unless: tuple[Lifting, ...]
     obligations: tuple[str, ...]
+    versions: tuple[tuple[str, str], ...]
 
 
-def blueprint(clock: Clock) -> Blueprint:
-    """The pages under `/law`."""
+def blueprint(clock: Clock, asker: Callable[[], Asker | None], front: FrontDoor) -> Blueprint:
+    """The pages under `/law`. `asker` is whoever is signed in: staff also see where their agency used a rule."""
     pages = Blueprint("law", __name__)
 
     @pages.get("/law")
     def rules() -> Response:
         sought = request.args.get("norm", "").strip()[:200]
         found = [rule for rule in present_law().rules if _meets(rule, sought)]
-        return _page("law.html", statutes=_by_statute(found), sought=sought, count=len(found))
+        return _page(
+            "law.html", statutes=_by_statute(found), sought=sought, count=len(found), private=asker() is not None
+        )
 
     @pages.get("/law/<rule_id>")
     def rule(rule_id: str) -> Response:
@@ -82,11 +88,22 @@ def blueprint(clock: Clock) -> Blueprint:
             abort(404)
         shown = [_shown(law, version, lang) for version in versions]
         decisive, not_met = _examples(rule_id, lang)
-        return _page("law_rule.html", shown=shown, rule=versions[-1], decisive=decisive, not_met=not_met)
+        asked = [(name.upper(), followed(law, name, lang)) for name in law.asked.get(rule_id, ())]
+        uses = _uses(front, asker(), versions[-1].norm)
+        return _page(
+            "law_rule.html",
+            shown=shown,
+            rule=versions[-1],
+            decisive=decisive,
+            not_met=not_met,
+            asked=asked,
+            uses=uses,
+            private=asker() is not None,
+        )
 
     @pages.get("/law/try")
     def empty_form() -> Response:
-        return _page("law_try.html", **_form({"date": clock.today().isoformat()}))
+        return _page("law_try.html", **_form({"date": clock.today().isoformat()}), private=asker() is not None)
 
     @pages.post("/law/try")
     def tried() -> Response:
@@ -98,22 +115,33 @@ def blueprint(clock: Clock) -> Blueprint:
     return pages
 
 
-def _page(template: str, **shown: Any) -> Response:
+def _page(template: str, *, private: bool = True, status: int = 200, **shown: Any) -> Response:
+    """A page; one that is `private`, because somebody is signed in or something was sent, is kept nowhere."""
     lang = _lang()
-    status = shown.pop("status", 200)
     text = render_template(template, **shown, lang=lang, say=WORDS[lang], name=_name, law=present_law())
     response = make_response(text, status)
-    response.headers["Cache-Control"] = "no-store" if request.method == "POST" else "public, max-age=300"
+    response.headers["Cache-Control"] = "no-store" if private else "public, max-age=300"
     return response
+
+
+def _uses(front: FrontDoor, asker: Asker | None, norm: str) -> Any:
+    """How often decisions of the signed-in agency cite the norm; None for others, or while that cannot be asked."""
+    operation = front.operations["audit.uses_of_norm"]
+    if asker is None or asker.role not in GRANTS[operation.name]:
+        return None
+    try:
+        return front.handle(operation, asker, {"norm": norm}).view
+    except Unavailable:
+        return None
 
 
 def _lang() -> Lang:
     return "en" if request.args.get("lang") == "en" else "de"
 
 
-def _name(names: Mapping[str, str], word: str) -> str:
-    """A word of the vocabulary: its German name, or its English identifier made readable."""
-    return names[word] if _lang() == "de" else word.replace("_", " ")
+def _name(kind: str, word: str, day: date | None = None) -> str:
+    """A word of the vocabulary in the language of the page; with a day, as it was called then."""
+    return present_law().vocabulary.words[kind][word].name(_lang(), day)
 
 
 def _meets(rule: Rule, sought: str) -> bool:
@@ -132,22 +160,22 @@ def _by_statute(rules: list[Rule]) -> list[tuple[str, list[Rule]]]:
 
 
 def _shown(law: RuleSet, rule: Rule, lang: Lang) -> Shown:
-    words, scope = law.vocabulary, rule.scope
+    scope = rule.scope
 
-    def those(chosen: frozenset[str], names: Mapping[str, str]) -> str:
-        text = listed(chosen, names, lang)
-        return text if lang == "de" else text.replace("_", " ")
+    def those(chosen: frozenset[str], kind: str) -> str:
+        return listed(chosen, law.vocabulary.names(kind, lang), lang)
 
     return Shown(
         rule=rule,
         effect=WORDS[lang]["default" if rule.default else rule.effect],
-        senders=those(scope.senders, words.bodies),
-        recipients=those(scope.recipients, words.bodies),
-        categories=those(scope.categories, words.categories),
-        purposes=those(scope.purposes, words.purposes),
+        senders=those(scope.senders, "bodies"),
+        recipients=those(scope.recipients, "bodies"),
+        categories=those(scope.categories, "categories"),
+        purposes=those(scope.purposes, "purposes"),
         when=clause(law, rule.when, lang),
         unless=_exceptions(law, rule.unless, lang),
-        obligations=tuple(_name({id_: duty.de for id_, duty in law.obligations.items()}, n) for n in rule.obligations),
+        obligations=tuple(law.obligations[name].name(lang) for name in rule.obligations),
+        versions=tuple((each.cite, each.says[lang]) for each in dated(law, rule)),
     )
 
 
@@ -179,16 +207,16 @@ def _examples(rule_id: str, lang: Lang) -> tuple[list[Example], list[Example]]:
 
 
 def _example(case: Mapping[str, Any], decision: Decision, lang: Lang) -> Example:
-    asked, words = decision.request, present_law().vocabulary
+    asked = decision.request
     told = lang if f"description_{lang}" in case else "de"
     return Example(
         text=str(case[f"description_{told}"]),
         lang=told,
         day=asked.day,
-        sender=_name(words.bodies, asked.sender.body),
-        recipient=_name(words.bodies, asked.recipient.body),
-        categories="; ".join(_name(words.categories, category) for category in asked.categories),
-        purpose=_name(words.purposes, asked.purpose),
+        sender=_name("bodies", asked.sender.body),
+        recipient=_name("bodies", asked.recipient.body),
+        categories="; ".join(_name("categories", category, asked.day) for category in asked.categories),
+        purpose=_name("purposes", asked.purpose, asked.day),
         permitted=decision.permitted,
     )
 
@@ -223,6 +251,7 @@ def _form(given: Mapping[str, str]) -> dict[str, Any]:
         "rules": rules,
         "decisive": decisive,
         "not_excluded": [name for name in item.rules if name in unsure],
+        "versions": [(each.cite, each.says[_lang()]) for each in decision.norm_versions(item)],
     }
 
 
