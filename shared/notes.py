@@ -1,10 +1,10 @@
-"""The C2SP text formats of transparency logs: signed note, checkpoint, proof of inclusion; Ed25519
-throughout.
+"""The C2SP text formats of transparency logs: signed note, checkpoint, proof of inclusion, cosignature, and what
+a log asks of a witness; Ed25519 throughout.
 
 c2sp.org/signed-note, c2sp.org/tlog-checkpoint, c2sp.org/tlog-proof and, for witnesses,
-c2sp.org/tlog-cosignature. The text of a note means nothing until `open_note` has found a good signature of a
-key that the reader already knew; a bad signature of a known key condemns the whole note. Readers are strict:
-one meaning has one spelling, and whatever is spelled otherwise is `Malformed`.
+c2sp.org/tlog-cosignature and c2sp.org/tlog-witness. The text of a note means nothing until `open_note` has found
+a good signature of a key that the reader already knew; a bad signature of a known key condemns the whole note.
+Readers are strict: one meaning has one spelling, and whatever is spelled otherwise is `Malformed`.
 """
 
 import base64
@@ -12,6 +12,7 @@ import binascii
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Protocol
 
@@ -24,6 +25,8 @@ from shared.merkle import HASH_LENGTH, NotProven, verify_inclusion
 ED25519 = 0x01
 COSIGNATURE = 0x04
 MAX_SIGNATURES = 100
+MAX_CONSISTENCY = 63
+LATEST_TIME = (1 << 63) - 1
 PROOF_HEADER = "c2sp.org/tlog-proof@v1"
 
 _DECIMAL = re.compile(r"0|[1-9][0-9]*")
@@ -91,11 +94,14 @@ class VerifierKey:
 
 @dataclass(frozen=True)
 class Signature:
-    """A good one. `time` is that of a cosignature in Unix seconds; a log's own signature has none."""
+    """A good one. `time` is that of a cosignature in Unix seconds; a log's own signature has none. `line` is how it
+    stands below the text.
+    """
 
     name: str
     key: VerifierKey
     time: int | None = None
+    line: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,31 @@ class Proof:
         return checkpoint
 
 
+@dataclass(frozen=True)
+class AddCheckpoint:
+    """What a log asks of a witness: to cosign `checkpoint`, a note, `proof` being the consistency proof from the tree
+    of size `old`, the last one that the witness cosigned (c2sp.org/tlog-witness).
+    """
+
+    old: int
+    proof: tuple[bytes, ...]
+    checkpoint: str
+
+    def __str__(self) -> str:
+        return "".join(f"{line}\n" for line in (f"old {self.old}", *map(_encode, self.proof), "")) + self.checkpoint
+
+    @staticmethod
+    def parse(body: str | bytes) -> "AddCheckpoint":
+        """Reads the frame only; what the note inside is worth is for `open_checkpoint`."""
+        head, blank, checkpoint = _decoded(body).partition("\n\n")
+        first, *proof = head.split("\n")
+        if not blank or not first.startswith("old "):
+            raise Malformed("log.add_checkpoint", "an old size, the hashes of a proof, an empty line, a checkpoint")
+        if len(proof) > MAX_CONSISTENCY:
+            raise Malformed("log.add_checkpoint", f"a consistency proof has at most {MAX_CONSISTENCY} hashes")
+        return AddCheckpoint(_decimal(first[4:]), tuple(map(_hash, proof)), checkpoint)
+
+
 def log_verifier_key(origin: str, public_key: PublicKey | bytes) -> str:
     """What a third party must be given once, by another way than the receipts: the log's key as text."""
     raw = public_key if isinstance(public_key, bytes) else public_key.public_bytes_raw()
@@ -177,6 +208,8 @@ def sign_note(text: str, *signers: tuple[str, SigningKey]) -> str:
 
 def cosign(note: str, name: str, key: SigningKey, at: int) -> str:
     """A witness's line for a checkpoint, to be put below its other signatures; `at` in Unix seconds."""
+    if not 0 <= at <= LATEST_TIME:
+        raise Malformed("log.cosignature", "the time of a cosignature is at most 2^63 - 1")
     text, _ = _split(note)
     verifier = VerifierKey(name, key.public_key().public_bytes_raw(), COSIGNATURE)
     return _signature_line(verifier, at.to_bytes(8, "big") + key.sign(_cosigned(text, at)))
@@ -190,14 +223,27 @@ def open_note(note: str | bytes, keys: Iterable[VerifierKey]) -> Note:
     for name, id_, signature in lines:
         key = known.get((name, id_))
         if key and key not in good:
-            good[key] = Signature(name, key, key.check(text, signature))
+            good[key] = Signature(name, key, key.check(text, signature), _signature_line(key, signature))
     if not good:
         raise NotProven("log.no_known_signature", "no key that is known signed this")
     return Note(text, tuple(good.values()))
 
 
+def claimed_checkpoint(note: str | bytes) -> Checkpoint:
+    """What a note says, whoever wrote it: enough to look for the key, and nothing to rely on."""
+    return Checkpoint.parse(_split(_decoded(note))[0])
+
+
 def open_checkpoint(note: str | bytes, keys: Iterable[VerifierKey]) -> Checkpoint:
-    """The checkpoint of a note that its own log signed; a witness or another log alone will not do."""
+    """The checkpoint of a note that its own log signed; a witness or another log alone will not do.
+
+    A note that was good is remembered: the receipts of a batch all stand under the same one.
+    """
+    return _opened_checkpoint(_decoded(note), tuple(keys))
+
+
+@lru_cache(maxsize=256)
+def _opened_checkpoint(note: str, keys: tuple[VerifierKey, ...]) -> Checkpoint:
     opened = open_note(note, keys)
     checkpoint = Checkpoint.parse(opened.text)
     if not any(s.name == checkpoint.origin and s.key.kind == ED25519 for s in opened.signatures):
@@ -209,7 +255,10 @@ def cosignature_time(signature: bytes) -> int:
     """The Unix time in front of a timestamped cosignature."""
     if len(signature) != 72:
         raise Malformed("log.cosignature", "a cosignature is a time and an Ed25519 signature")
-    return int.from_bytes(signature[:8], "big")
+    moment = int.from_bytes(signature[:8], "big")
+    if moment > LATEST_TIME:
+        raise Malformed("log.cosignature", "the time of a cosignature is at most 2^63 - 1")
+    return moment
 
 
 def ed25519_holds(public_key: bytes, message: bytes, signature: bytes) -> bool:

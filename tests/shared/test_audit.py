@@ -25,7 +25,8 @@ from shared.audit import (
 from shared.canonical import NotCanonical, canonical
 from shared.notes import log_verifier_key
 from tests.support.receipts import CONTENT, ORIGIN, ToyLog, intent
-from tests.support.shared_data import REPOSITORY, shared_data
+from tests.support.shared_data import REPOSITORY
+from tests.support.vectors import vectors
 
 SCHEMA = json.loads((REPOSITORY / "contracts/formats/leaf.schema.json").read_text(encoding="utf-8"))
 LOG = ToyLog()
@@ -266,9 +267,8 @@ def test_content_is_committed_to_category_by_category():
     assert {f"content.{category}" for category in CONTENT} <= set(LEAF.commitments)
 
 
-@pytest.mark.shared_data
 def test_leaves_are_hashed_in_the_canonical_form_of_the_reference():
-    cases = json.loads(shared_data("data", "crypto-vectors", "rfc8785_jcs.json").read_text(encoding="utf-8"))
+    cases = vectors("rfc8785_jcs.json")
     refused = set()
     for case in cases:
         try:

@@ -1,5 +1,4 @@
 import base64
-import json
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +17,7 @@ from shared.merkle import (
     verify_consistency,
     verify_inclusion,
 )
-from tests.support.shared_data import shared_data
+from tests.support.vectors import vectors
 
 
 def naive_root(leaves):
@@ -157,17 +156,12 @@ def test_a_frontier_has_one_peak_for_each_bit_of_its_size():
         Frontier(3, (leaf_hash(b""),))
 
 
-def reference(name):
-    return json.loads(shared_data("data", "crypto-vectors", name).read_text(encoding="utf-8"))
-
-
 def b64(text):
     return base64.b64decode(text or "")
 
 
-@pytest.mark.shared_data
-def test_the_hashes_are_those_of_the_reference():
-    constants = reference("rfc6962_hashes.json")
+def test_the_hashes_are_those_of_the_vectors():
+    constants = vectors("rfc6962_hashes.json")
     assert EMPTY_ROOT.hex() == constants["empty_root"]
     for leaf in constants["leaves"]:
         assert leaf_hash(leaf["data_utf8"].encode()).hex() == leaf["hash"]
@@ -175,9 +169,8 @@ def test_the_hashes_are_those_of_the_reference():
         assert node_hash(node["left_utf8"].encode(), node["right_utf8"].encode()).hex() == node["hash"]
 
 
-@pytest.mark.shared_data
 def test_all_reference_cases_of_inclusion_behave_as_they_say():
-    cases = reference("rfc6962_inclusion.json")
+    cases = vectors("rfc6962_inclusion.json")
     assert len(cases) == 98
     for case in cases:
         path = [b64(each) for each in case["proof"] or []]
@@ -185,9 +178,8 @@ def test_all_reference_cases_of_inclusion_behave_as_they_say():
         assert holds(verify_inclusion, *arguments) == (not case["wantErr"]), case["file"]
 
 
-@pytest.mark.shared_data
 def test_all_reference_cases_of_consistency_behave_as_they_say():
-    cases = reference("rfc6962_consistency.json")
+    cases = vectors("rfc6962_consistency.json")
     assert len(cases) == 98
     for case in cases:
         path = [b64(each) for each in case["proof"] or []]
@@ -195,9 +187,8 @@ def test_all_reference_cases_of_consistency_behave_as_they_say():
         assert holds(verify_consistency, *arguments) == (not case["wantErr"]), case["file"]
 
 
-@pytest.mark.shared_data
 def test_a_public_log_of_a_thousand_million_entries_is_proved():
-    log = reference("ct_argon2020.json")
+    log = vectors("ct_argon2020.json")
     size, root = log["sth"]["tree_size"], b64(log["sth"]["sha256_root_hash"])
     path = [b64(each) for each in log["proof"]["audit_path"]]
     leaf = leaf_hash(b64(log["entry"]["leaf_input"]))

@@ -1,5 +1,5 @@
 import base64
-import json
+import hashlib
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,7 +21,7 @@ from shared.notes import (
     open_note,
     sign_note,
 )
-from tests.support.shared_data import shared_data
+from tests.support.vectors import vectors
 
 ORIGIN = "handschlag.example/jobcenter/2026"
 LOG = Ed25519PrivateKey.from_private_bytes(b"log-key-for-tests-and-only-those")
@@ -69,6 +69,37 @@ def test_a_witness_says_when_it_saw_the_checkpoint():
         ("witness.example", 1_790_000_000),
     ]
     assert open_checkpoint(note, [KEY]) == HEAD
+
+
+def test_a_cosignature_has_the_bytes_of_the_standard():
+    """c2sp.org/tlog-cosignature, with its own example of what is signed, put together here word by word."""
+    text = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"
+    name, moment = "witness.example.com/w1", 1_679_315_147
+    line = cosign(sign_note(text, ("example.com/behind-the-sofa", LOG)), name, OTHER, moment)
+    dash, said, encoded = line.removesuffix("\n").split(" ")
+    blob = base64.b64decode(encoded, validate=True)
+    public = OTHER.public_key().public_bytes_raw()
+    assert (dash, said, len(blob), line.count("\n")) == ("\u2014", name, 4 + 8 + 64, 1)
+    assert blob[:4] == hashlib.sha256(name.encode() + b"\n\x04" + public).digest()[:4]
+    assert blob[4:12] == bytes.fromhex("00000000641850cb")
+    OTHER.public_key().verify(blob[12:], f"cosignature/v1\ntime {moment}\n{text}".encode())
+    assert str(VerifierKey(name, public, COSIGNATURE)).startswith(f"{name}+{blob[:4].hex()}+B")
+
+
+def test_the_time_of_a_cosignature_ends_before_two_to_the_63():
+    with pytest.raises(Malformed):
+        cosign(NOTE, "witness.example", OTHER, 1 << 63)
+    with pytest.raises(Malformed):
+        cosignature_time((1 << 63).to_bytes(8, "big") + bytes(64))
+    assert cosignature_time(((1 << 63) - 1).to_bytes(8, "big") + bytes(64)) == (1 << 63) - 1
+
+
+def test_a_cosignature_is_no_signature_of_the_log_and_a_logs_signature_is_no_cosignature():
+    as_witness = VerifierKey(ORIGIN, LOG.public_key().public_bytes_raw(), COSIGNATURE)
+    with pytest.raises(NotProven):
+        open_note(NOTE, [as_witness])
+    with pytest.raises(NotProven):
+        open_note(f"{HEAD}\n{cosign(NOTE, ORIGIN, LOG, 1)}", [KEY])
 
 
 def test_a_bad_signature_of_a_known_witness_condemns_the_whole_note():
@@ -119,12 +150,7 @@ def test_a_key_name_has_no_plus_and_no_space():
             VerifierKey(name, bytes(32))
 
 
-def reference(name):
-    return json.loads(shared_data("data", "crypto-vectors", name).read_text(encoding="utf-8"))
-
-
-def vectors():
-    return reference("c2sp_notes.json")
+NOTES = vectors("c2sp_notes.json")
 
 
 def outcome(action):
@@ -134,70 +160,61 @@ def outcome(action):
         return None
 
 
-@pytest.mark.shared_data
 def test_all_reference_notes_behave_as_they_say():
-    for case in vectors()["notes"]:
+    for case in NOTES["notes"]:
         keys = [VerifierKey.parse(each) for each in case["vkeys"]]
         note = outcome(lambda case=case, keys=keys: open_note(base64.b64decode(case["note_b64"]), keys))
         assert (note is not None) == case["ok"], case["name"]
         assert [each.name for each in note.signatures] == case["verified"] if note else True, case["name"]
 
 
-@pytest.mark.shared_data
 def test_all_reference_verifier_keys_behave_as_they_say():
-    for case in vectors()["vkeys"]:
+    for case in NOTES["vkeys"]:
         key = outcome(lambda case=case: VerifierKey.parse(case["vkey"]))
         assert (str(key) == case["vkey"]) == case["ok"], case["name"]
 
 
-@pytest.mark.shared_data
 def test_a_mangled_verifier_key_is_none():
-    key = vectors()["vkeys"][0]["vkey"]
+    key = NOTES["vkeys"][0]["vkey"]
     parts = {key[start:end] for start in range(len(key)) for end in range(start + 1, len(key) + 1)} - {key}
     bent = {key[:at] + chr(ord(key[at]) + 1) + key[at + 1 :] for at in range(len(key))}
     assert not [each for each in parts | bent if outcome(lambda each=each: VerifierKey.parse(each))]
 
 
-@pytest.mark.shared_data
 def test_signing_gives_the_reference_note():
-    for case in vectors()["signing"]:
+    for case in NOTES["signing"]:
         _, _, name, _, secret = case["skey"].split("+", 4)
         key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(secret)[1:])
         assert sign_note(case["text"], (name, key)) == case["note"]
 
 
-@pytest.mark.shared_data
 def test_the_public_test_witnesses_have_the_keys_they_say():
-    for name, pair in vectors()["test_cosigner_keys"].items():
+    for name, pair in NOTES["test_cosigner_keys"].items():
         if name != "comment":
             secret = base64.b64decode(pair[1].split("+", 4)[4])
             public = Ed25519PrivateKey.from_private_bytes(secret[1:]).public_key()
             assert VerifierKey.parse(pair[0]).public_key == public.public_bytes_raw()
 
 
-@pytest.mark.shared_data
 def test_all_reference_cosignatures_have_the_time_they_say():
-    for case in vectors()["cosignature_timestamps"]:
+    for case in NOTES["cosignature_timestamps"]:
         signature = base64.b64decode(case["sig_b64"])[4:]
         assert outcome(lambda signature=signature: cosignature_time(signature)) == case["unix"]
 
 
-@pytest.mark.shared_data
 def test_all_reference_checkpoints_behave_as_they_say():
-    for case in vectors()["checkpoints"]:
+    for case in NOTES["checkpoints"]:
         checkpoint = outcome(lambda case=case: Checkpoint.parse(case["text"]))
         assert (str(checkpoint) == case["text"]) == case["ok"], case["name"]
 
 
-@pytest.mark.shared_data
 def test_no_malformed_reference_proof_is_read():
-    for case in vectors()["tlog_proofs_bad"]:
+    for case in NOTES["tlog_proofs_bad"]:
         assert outcome(lambda case=case: Proof.parse(case["text"])) is None, case["name"]
 
 
-@pytest.mark.shared_data
 def test_all_reference_signatures_of_wycheproof_behave_as_they_say():
-    groups = reference("wycheproof_ed25519_test.json")["testGroups"]
+    groups = vectors("wycheproof_ed25519_test.json")["testGroups"]
     cases = [(bytes.fromhex(group["publicKey"]["pk"]), case) for group in groups for case in group["tests"]]
     assert len(cases) == 151
     for key, case in cases:
@@ -205,10 +222,9 @@ def test_all_reference_signatures_of_wycheproof_behave_as_they_say():
         assert good == (case["result"] == "valid"), case["tcId"]
 
 
-@pytest.mark.shared_data
 def test_unusual_signatures_are_judged_alike_on_every_node():
     """Libraries differ about these points of the curve; ours must not differ from node to node."""
-    cases = reference("cctv_ed25519vectors.json")
+    cases = vectors("cctv_ed25519vectors.json")
     judged = [
         ed25519_holds(bytes.fromhex(each["key"]), each["msg"].encode(), bytes.fromhex(each["sig"])) for each in cases
     ]

@@ -25,7 +25,6 @@ class KeptHeads:
         self._folder = folder
         self.prefix = prefix
         self._public_keys = tuple(public_keys)
-        self._opened: dict[str, Checkpoint] = {}
 
     def newest(self, agency: str) -> LogName | None:
         """The latest log of which a head was kept."""
@@ -42,11 +41,8 @@ class KeptHeads:
         note = self.note(name)
         if note is None:
             return None
-        if note not in self._opened:
-            origin = name.origin(self.prefix)
-            keys = [VerifierKey(origin, key) for key in self._public_keys]
-            self._opened = {**dict(list(self._opened.items())[-100:]), note: open_checkpoint(note, keys)}
-        return self._opened[note]
+        origin = name.origin(self.prefix)
+        return open_checkpoint(note, [VerifierKey(origin, key) for key in self._public_keys])
 
     def keep(self, name: LogName, checkpoint: Checkpoint, note: str) -> None:
         """Durable when this returns.
@@ -63,7 +59,6 @@ class KeptHeads:
                 may_be_signed(checkpoint.size, kept.size, same_root=same)
             if self.note(name) != note:
                 _replace(path, note)
-        self._opened[note] = checkpoint
 
     def _path(self, name: LogName) -> Path:
         return self._folder / name.agency / f"{name.year}-{name.part}.checkpoint"
