@@ -30,7 +30,10 @@ CALL_RULES = Path(__file__).resolve().parent.parent / "contracts" / "calls.yaml"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What one process needs to know. `spans` names a file that receives finished spans as JSON lines."""
+    """What one process needs to know. `spans` names a file that receives finished spans as JSON lines, `witnesses` the
+    policy of the audit log's witnesses (c2sp.org/tlog-policy), `retention` the database with the role that deletes what
+    is due; without it the worker deletes nothing by itself.
+    """
 
     mode: Mode = "demo"
     broker: str = field(default="inproc://", repr=False)
@@ -44,6 +47,8 @@ class Settings:
     log_level: str = "info"
     spans: Path | None = None
     call_rules: Path = CALL_RULES
+    witnesses: Path | None = None
+    retention: str = field(default="", repr=False)
 
     @classmethod
     def from_environment(cls) -> "Settings":
@@ -54,6 +59,7 @@ class Settings:
         port = _read(env.int, "PORT", 8080, _port)
         state = Path(_read(env.str, "STATE", "state", _not_empty))
         spans = _read(env.str, "SPANS", "", str)
+        witnesses = _read(env.str, "WITNESSES", "", str)
         settings = cls(
             mode=cast(Mode, mode),
             broker=_read(env.str, "BROKER", "inproc://", _url_of(BROKERS)),
@@ -66,6 +72,8 @@ class Settings:
             clock_shift=timedelta(days=_read(env.int, "CLOCK_SHIFT", 0, int)),
             log_level=_read(env.str, "LOG_LEVEL", "info", _one_of(LOG_LEVELS)),
             spans=Path(spans) if spans else None,
+            witnesses=Path(witnesses) if witnesses else None,
+            retention=_read(env.str, "RETENTION", "", _nothing_or(_url_of(DATABASES))),
         )
         _check_together(settings)
         return settings
@@ -76,6 +84,19 @@ class Settings:
             return f"sqlite:///{self.state / service}.db"
         parts = urlsplit(self.database)
         return parts._replace(scheme="postgresql+psycopg", path=f"/handschlag_{service}").geturl()
+
+    def retention_url(self) -> str:
+        """The audit log's database, as the role that deletes what is due. On SQLite there are no roles.
+
+        Raises `Invalid` when that role was not named.
+        """
+        if self.database.startswith("sqlite"):
+            return self.database_url("audit")
+        if not self.retention.startswith("postgresql"):
+            remedy = "name the database with the role that may delete: postgresql://handschlag_retention@host"
+            _refuse("RETENTION", "names nobody who may delete", remedy)
+        parts = urlsplit(self.retention)
+        return parts._replace(scheme="postgresql+psycopg", path="/handschlag_audit").geturl()
 
     def clock(self) -> SystemClock:
         """The clock of this process; shifted in a demonstration only."""
@@ -110,6 +131,10 @@ def _check_together(settings: Settings) -> None:
         _refuse("BROKER", "joins one process only", "name a RabbitMQ: amqps://user:password@host/vhost")
     if not settings.issuer.startswith("https:"):
         _refuse("ISSUER", "must be protected on its way", "give the https address of the sign-in service")
+
+
+def _nothing_or(check: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: check(text) if text else text
 
 
 def _not_empty(text: str) -> str:

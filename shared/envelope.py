@@ -83,7 +83,10 @@ class Opened:
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """The recipient has opened the envelope of this entry. `checkpoint` is its own log's newest head, if any."""
+    """The recipient has opened the envelope of this entry. `checkpoint` is its own log's newest head, if any;
+    `cosigned` the checkpoint of the sender's log that came with the delivery, with the recipient's cosignature below,
+    if it is a witness of that log.
+    """
 
     log: str
     index: int
@@ -91,6 +94,7 @@ class Acknowledgement:
     result: Result
     at: datetime
     checkpoint: str | None = None
+    cosigned: str | None = None
 
 
 def seal(
@@ -169,6 +173,7 @@ def sign_acknowledgement(acknowledgement: Acknowledgement, private_jwk: Mapping[
         "result": acknowledgement.result.value,
         "at": timestamp(acknowledgement.at),
         **({"checkpoint": acknowledgement.checkpoint} if acknowledgement.checkpoint else {}),
+        **({"cosigned": acknowledgement.cosigned} if acknowledgement.cosigned else {}),
     }
     return jws.serialize_compact(header, canonical(document), key, algorithms=SIGNATURES)
 
@@ -277,12 +282,19 @@ def _acknowledgement(payload: bytes) -> Acknowledgement:
             Result(document["result"]),
             at.astimezone(UTC),
             document.get("checkpoint"),
+            _text_or_none(document.get("cosigned")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise Malformed("acknowledgement.payload", "an acknowledgement names entry, result and time") from None
     if at.tzinfo is None:
         raise Malformed("acknowledgement.payload", "the time of an acknowledgement is UTC")
     return found
+
+
+def _text_or_none(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 def _algorithms(suite: str) -> tuple[str, str]:

@@ -90,18 +90,21 @@ def _message(outbound: Outbound, record: Recorded) -> Message | None:
 
 
 @contextmanager
-def leading(database: Database) -> Iterator[Callable[[], bool]]:
-    """Whether this process leads, asked before every page: an advisory lock of a session, which ends with it."""
+def leading(database: Database, what: str = "relay") -> Iterator[Callable[[], bool]]:
+    """Whether this process leads in `what`, asked before every page: an advisory lock of a session, which ends with
+    it.
+    """
     if database.dialect == "sqlite":
         yield lambda: True
         return
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as session:
-        held = bool(session.execute(text("select pg_try_advisory_lock(hashtext('handschlag.relay'))")).scalar())
+        lock = {"name": f"handschlag.{what}"}
+        held = bool(session.execute(text("select pg_try_advisory_lock(hashtext(:name))"), lock).scalar())
         try:
             yield lambda: held and _answers(session)
         finally:
             if held and not session.invalidated:
-                session.execute(text("select pg_advisory_unlock(hashtext('handschlag.relay'))"))
+                session.execute(text("select pg_advisory_unlock(hashtext(:name))"), lock)
 
 
 def _answers(session: Connection) -> bool:

@@ -8,11 +8,12 @@
 --
 --   handschlag_owner      owns the tables and runs `handschlag migrate`; no service signs in as it
 --   handschlag_<service>  SELECT and INSERT; UPDATE and DELETE only where a table is not a record of facts
+--   handschlag_retention  deletes from the audit log what is due by contracts/law/retention.yaml, and cannot add to it
 --
--- What stays append-only: the events of every service, and what the audit log proves (leaf, node, checkpoint). A
--- service that is broken into can therefore add, but can neither rewrite nor empty these, nor drop their triggers,
--- because it does not own them. Whoever is handschlag_owner or a superuser can; that shows against the tree heads
--- which others keep.
+-- What stays append-only: the events of every service, and what the audit log proves (leaf, node, checkpoint,
+-- cosignature). A service that is broken into can therefore add, but can neither rewrite nor empty these, nor drop
+-- their triggers, because it does not own them. Whoever is handschlag_owner or a superuser can; that shows against the
+-- tree heads which others keep.
 
 \set QUIET on
 select 'create role handschlag_owner login' where not exists (select from pg_roles where rolname = 'handschlag_owner') \gexec
@@ -29,3 +30,4 @@ select 'create role handschlag_owner login' where not exists (select from pg_rol
 \ir service_role.sql
 \set service gateway
 \ir service_role.sql
+\ir audit_log.sql

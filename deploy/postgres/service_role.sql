@@ -28,4 +28,4 @@ revoke insert on all tables in schema public from public;
 select format('grant update, delete on %I to %I', tablename, :'role')
 from pg_tables
 where schemaname = 'public'
-and tablename not in ('events', 'leaf', 'node', 'checkpoint', 'alembic_version') \gexec
+and tablename not in ('events', 'leaf', 'node', 'checkpoint', 'cosignature', 'alembic_version') \gexec

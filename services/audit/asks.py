@@ -1,9 +1,10 @@
 """What this service asks of others: what the register of the persons' will knows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
-from shared.domain import Personal, value
+from shared import telemetry
+from shared.domain import Json, Personal, value
 from shared.identity import Caller
 from shared.runtime import Asking
 
@@ -14,6 +15,7 @@ class EvidenceQuestion:
     partner_id: str
     purpose: str
     categories: tuple[str, ...]
+    days: dict[str, tuple[date, ...]] | None = field(default_factory=dict)
 
 
 @value
@@ -29,6 +31,7 @@ class ConsentEvidence:
     purpose: str
     informed: bool
     voluntary: bool
+    erase_at: date | None = None
 
 
 @value
@@ -41,6 +44,7 @@ class ReleaseEvidence:
     withdrawn_on: date | None
     form: str
     categories: tuple[str, ...]
+    given_by: tuple[str, ...] = ("data_subject",)
 
 
 @value
@@ -50,6 +54,60 @@ class Evidence:
     objection_notice_given: bool
     objected: bool
     refused: tuple[str, ...]
+    restricted: bool = False
+
+
+@value
+class WhereaboutsQuestion:
+    disclosure_ids: tuple[str, ...]
+
+
+@value
+class OutcomeTold:
+    message_id: str
+    result: str
+    reason: str
+
+
+@value
+class Whereabouts:
+    """`waits`: a partner or a person has the next word."""
+
+    disclosure_id: str
+    state: str
+    waits: bool
+    outcomes: tuple[OutcomeTold, ...]
+
+
+@value
+class WhereaboutsAnswer:
+    items: tuple[Whereabouts, ...]
+
+
+@value
+class AcknowledgementsQuestion:
+    disclosure_ids: tuple[str, ...] = ()
+    after: str = ""
+    limit: int = 200
+
+
+@value
+class AcknowledgementTold:
+    """A partner's signed word about the entry at `origin` and `index`."""
+
+    disclosure_id: str
+    partner_id: str
+    origin: str
+    index: int
+    result: str
+    signed: str
+    signing_key: Json
+
+
+@value
+class AcknowledgementsPage:
+    items: tuple[AcknowledgementTold, ...]
+    next: str | None
 
 
 @dataclass(frozen=True)
@@ -61,3 +119,25 @@ class Asks:
 
     def evidence(self, question: EvidenceQuestion) -> Evidence:
         return self.calls.ask("consent", "evidence", question, Evidence, caller=self.caller)
+
+    def whereabouts(self, disclosure_ids: tuple[str, ...]) -> tuple[Whereabouts, ...]:
+        """What the exchange knows of these disclosures."""
+        question = WhereaboutsQuestion(disclosure_ids=disclosure_ids)
+        return self.calls.ask("exchange", "whereabouts", question, WhereaboutsAnswer, caller=self.caller).items
+
+    def acknowledgements(self, after: str) -> AcknowledgementsPage:
+        """What partners signed, about the disclosures after the id `after`."""
+        question = AcknowledgementsQuestion(after=after)
+        return self.calls.ask("exchange", "acknowledgements", question, AcknowledgementsPage, caller=self.caller)
+
+    def acknowledged(self, disclosure_ids: tuple[str, ...]) -> tuple[AcknowledgementTold, ...]:
+        """What partners signed about these disclosures."""
+        question = AcknowledgementsQuestion(disclosure_ids=disclosure_ids)
+        answer = self.calls.ask("exchange", "acknowledgements", question, AcknowledgementsPage, caller=self.caller)
+        return answer.items
+
+
+def on_behalf_of(agency: str, purpose: str) -> Caller:
+    """The caller of what this service does by itself."""
+    trace = telemetry.current_traceparent()
+    return Caller(service="audit", actor="audit", role="service", agency=agency, purpose=purpose, trace=trace)

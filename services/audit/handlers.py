@@ -1,21 +1,25 @@
 """Use cases of the audit service: rule on a disclosure and log the ruling; log what became of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
+from uuid import uuid4
 
+from services.audit.activation import activate_rules
 from services.audit.asks import ConsentEvidence, Evidence, EvidenceQuestion, ReleaseEvidence
 from services.audit.domain.log import BREAK_GLASS
-from services.audit.domain.ruling import CategoryRuling, Decided, Ruling, RulingMade
+from services.audit.domain.ruling import CategoryRuling, Decided, Extent, Ruling, RulingMade
 from services.audit.obligations import PERFORMED
 from services.audit.queries import Answer, AuthorizeDisclosure, LogBreakGlass
+from services.audit.reads import log_read
 from services.audit.sequencer import AuditLog, LoggedEntry
 from shared.audit import Leaf, Opening, Reference
 from shared.clock import Clock, timestamp
 from shared.domain import Erased, Json, known
 from shared.errors import NotFound, Refused
 from shared.eventstore import AgencyStore
+from shared.identity import Caller
 from shared.law import LOOKED_UP, check_request
 from shared.policy import Decision, decide, explain, present_law, request_from_json
 
@@ -26,6 +30,7 @@ def question_for(asked: AuthorizeDisclosure) -> EvidenceQuestion:
         partner_id=asked.partner_id,
         purpose=asked.purpose,
         categories=asked.categories,
+        days=asked.days,
     )
 
 
@@ -45,6 +50,7 @@ class Office:
         """
         ruling, _ = self.store.load(Ruling, asked.disclosure_id)
         if not ruling.made:
+            activate_rules(self.log, self.clock, self.agency)
             fresh = self._decide(asked, evidence)
             self.store.change(Ruling, asked.disclosure_id, lambda known: known.make(fresh), command_id=command_id)
             ruling, _ = self.store.load(Ruling, asked.disclosure_id)
@@ -92,6 +98,22 @@ class Office:
             entry=leaf.to_bytes().decode(),
             openings={name: {"key": o.key.hex(), "value": o.value} for name, o in openings.items()},
         )
+
+    def rule_again(self, asked: AuthorizeDisclosure, evidence: Evidence) -> bool:
+        """Whether what was let through before would be let through now, on the facts that were stated then: nothing of
+        it refused by the rules of today, or bound to an obligation that cannot be kept. Nothing is written.
+        """
+        ruling, _ = self.store.load(Ruling, asked.disclosure_id)
+        facts = known(ruling.made.openings, {}).get("facts", {}).get("value", {}) if ruling.made else {}
+        if ruling.made is None or not facts or ruling.made.person_id != asked.person_id:
+            return False
+        restated = replace(asked, facts=facts["facts"], facts_by_category=facts["facts_by_category"])
+        stated = request_json(restated, self.clock.today())
+        request = request_from_json(with_evidence(stated, restated, evidence), unnamed="unknown")
+        decided = summary(decide(present_law(), request, installed=performed(restated, evidence)))
+        before = set(ruling.made.decided.obligations)
+        sent = decided.sent(asked.held, Extent.PERMITTED)
+        return set(ruling.made.sent) <= set(sent) and set(decided.obligations) <= before
 
     def _log(self, disclosure_id: str, made: RulingMade, end: date | None) -> Answer:
         kept = known(made.openings, {})
@@ -146,7 +168,24 @@ class Office:
         )
         return self.log.append(self.agency, leaf, key=f"disclosure-{disclosure_id}:retraction")
 
-    def record_outcome(self, disclosure_id: str, kind: str, result: str, message_id: str) -> LoggedEntry | None:
+    def log_receipt_read(self, disclosure_id: str, caller: Caller) -> LoggedEntry:
+        """Somebody reads the receipt of a disclosure: an entry before it is shown, about the person whose it was."""
+        ruling, _ = self.store.load(Ruling, disclosure_id)
+        return log_read(
+            self.store,
+            self.log,
+            self.clock,
+            read_id=caller.command_id or str(uuid4()),
+            by=caller.actor or caller.role,
+            role=caller.role,
+            way="receipt",
+            reason="receipt of a disclosure",
+            person_id=ruling.made.person_id if ruling.made else None,
+        )
+
+    def record_outcome(
+        self, disclosure_id: str, kind: str, result: str, message_id: str, *, reason: str = ""
+    ) -> LoggedEntry | None:
         """What became of a disclosure: an entry that names its intent. Heard twice it is logged once."""
         intent = self.log.find(self.agency, ruling_key(disclosure_id))
         if intent is None:
@@ -158,6 +197,7 @@ class Office:
             recipient=about.recipient,
             about=Reference(intent.origin, intent.idx),
             result=result,
+            details={"reason": reason} if reason else {},
         )
         return self.log.append(self.agency, leaf, key=f"message-{message_id}")
 
@@ -190,6 +230,7 @@ def with_evidence(stated: Json, asked: AuthorizeDisclosure, evidence: Evidence) 
     facts: dict[str, Any] = dict.fromkeys(LOOKED_UP, False)
     facts |= stated["facts"]
     facts["undertaking_78_given"] = asked.undertaking_given
+    facts["processing_restricted"] = asked.restricted or evidence.restricted
     facts["objection_notice_given"] = evidence.objection_notice_given
     facts["objection_76_2"] = evidence.objected
     standing = [consent for consent in evidence.consents if consent.status not in ("refused", "withdrawn")]
@@ -203,7 +244,8 @@ def with_evidence(stated: Json, asked: AuthorizeDisclosure, evidence: Evidence) 
 
 def erase_by(evidence: Evidence, consents: tuple[str, ...]) -> date | None:
     """`retention_end_date`: the first day on which one of the consents that carry the disclosure ends."""
-    ends = [each.valid_until for each in evidence.consents if each.consent_id in consents and each.valid_until]
+    carrying = [each for each in evidence.consents if each.consent_id in consents]
+    ends = [end for each in carrying for end in (each.valid_until, each.erase_at) if end]
     return min(ends, default=None)
 
 
@@ -267,7 +309,7 @@ def _release(release: ReleaseEvidence, recipient: str) -> Mapping[str, Any]:
         "valid_until": release.valid_until and release.valid_until.isoformat(),
         "withdrawn_on": release.withdrawn_on and release.withdrawn_on.isoformat(),
         "form": release.form,
-        "given_by": ["data_subject"],
+        "given_by": list(release.given_by),
         "professionals": [] if isinstance(release.professional, Erased) else [release.professional],
         "recipients": [recipient],
         "categories": list(release.categories),

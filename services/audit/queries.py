@@ -25,7 +25,9 @@ class Kind:
 class AuthorizeDisclosure:
     """`held` are the categories of which the sender has something; `commitments` bind their content, by
     `content.<category>`, to the log entry without telling it. `unable` are obligations that the sender cannot keep
-    towards this recipient; `undertaking_given` says that the recipient committed itself (§ 78 Abs. 1 Satz 2 SGB X).
+    towards this recipient; `undertaking_given` says that the recipient committed itself (§ 78 Abs. 1 Satz 2 SGB X),
+    `days` are the first and last day of what is held of each category, for consents that mean a range of data; None: it
+    was looked at when it was ruled on first. `restricted` that the person's data may be kept only (Art. 18 DSGVO).
     """
 
     disclosure_id: str
@@ -46,6 +48,15 @@ class AuthorizeDisclosure:
     decided_by: str = ""
     undertaking_given: bool = False
     unable: tuple[str, ...] = ()
+    restricted: bool = False
+    days: dict[str, tuple[date, ...]] | None = field(default_factory=dict)
+
+
+@value
+class RuledAgain:
+    """Whether what was let through before would be let through at this moment."""
+
+    permitted: bool
 
 
 @value
@@ -199,9 +210,10 @@ class LogReader:
         return EntriesPage(items=items, next=items[-1].index if len(found) > limit else None)
 
     def receipt(self, key: str) -> ReceiptView:
-        entry = self.log.find(self.agency, key)
-        if entry is None:
+        found = self.log.find(self.agency, key)
+        if found is None:
             raise NotFound("log.entry_unknown")
+        entry = self.log.receipt(self.agency, found.origin, found.idx)
         return ReceiptView(
             origin=entry.origin, index=entry.idx, leaf=entry.leaf_bytes.decode(), receipt=entry.receipt_text
         )

@@ -3,6 +3,15 @@
 from services.audit.asks import Asks
 from services.audit.evidence import audit_log
 from services.audit.handlers import Office, question_for, ruling_key
+from services.audit.ledger import (
+    Affected,
+    AffectedQuestion,
+    NotifyRecipient,
+    PersonsInLog,
+    ReadPage,
+    ReadsQuestion,
+    log_notice,
+)
 from services.audit.queries import (
     Answer,
     AuthorizeDisclosure,
@@ -20,7 +29,21 @@ from services.audit.queries import (
     ReceiptQuestion,
     ReceiptView,
     RetractDisclosure,
+    RuledAgain,
 )
+from services.audit.reading_room import (
+    BundlePage,
+    BundleQuestion,
+    ExportLog,
+    Looker,
+    ReadingRoom,
+    SearchLog,
+    SearchQuestion,
+)
+from services.audit.search import FoundPage
+from services.audit.sequencer import LoggedEntry
+from services.audit.status import LogStatus, StatusQuestion, log_status
+from services.audit.usage import Usage, UsesQuestion, UsesView
 from shared import runtime
 from shared.identity import Caller
 
@@ -34,6 +57,16 @@ class AuditService:
     def authorize(self, question: AuthorizeDisclosure, caller: Caller) -> Answer:
         evidence = Asks(self.context.calls, caller).evidence(question_for(question))
         return self._office(caller).authorize(question, evidence, command_id=caller.command_id)
+
+    @runtime.rpc
+    def rule_again(self, question: AuthorizeDisclosure, caller: Caller) -> RuledAgain:
+        evidence = Asks(self.context.calls, caller).evidence(question_for(question))
+        return RuledAgain(permitted=self._office(caller).rule_again(question, evidence))
+
+    @runtime.rpc
+    def status(self, question: StatusQuestion, caller: Caller) -> LogStatus:
+        del question
+        return log_status(self.context.database, audit_log(self.context), caller.agency)
 
     @runtime.rpc
     def log_retraction(self, question: RetractDisclosure, caller: Caller) -> ReceiptView:
@@ -68,11 +101,54 @@ class AuditService:
 
     @runtime.rpc
     def receipt(self, question: ReceiptQuestion, caller: Caller) -> ReceiptView:
-        return self._reader(caller).receipt(ruling_key(question.disclosure_id))
+        found = self._reader(caller).receipt(ruling_key(question.disclosure_id))
+        self._office(caller).log_receipt_read(question.disclosure_id, caller)
+        return found
 
     @runtime.rpc
     def consistency(self, question: ConsistencyQuestion, caller: Caller) -> ConsistencyView:
         return self._reader(caller).consistency(question)
+
+    @runtime.rpc
+    def reads_of_person(self, question: ReadsQuestion, caller: Caller) -> ReadPage:
+        return PersonsInLog(caller.agency, self.context.database).reads(question)
+
+    @runtime.rpc
+    def log_notice(self, question: NotifyRecipient, caller: Caller) -> ReceiptView:
+        log = audit_log(self.context)
+        entry = log_notice(log, caller.agency, ruling_key(question.disclosure_id), question)
+        return ReceiptView(
+            origin=entry.origin, index=entry.idx, leaf=entry.leaf_bytes.decode(), receipt=entry.receipt_text
+        )
+
+    @runtime.rpc
+    def affected(self, question: AffectedQuestion, caller: Caller) -> Affected:
+        return PersonsInLog(caller.agency, self.context.database).affected(question)
+
+    @runtime.rpc
+    def uses_of_norm(self, question: UsesQuestion, caller: Caller) -> UsesView:
+        return Usage(caller.agency, self.context.database).of(question)
+
+    @runtime.rpc
+    def search(self, question: SearchLog, caller: Caller) -> ReceiptView:
+        return _shown(self._reading_room(caller).search(question, Looker(caller.actor, caller.role)))
+
+    @runtime.rpc
+    def found(self, question: SearchQuestion, caller: Caller) -> FoundPage:
+        return self._reading_room(caller).found(question, Looker(caller.actor, caller.role))
+
+    @runtime.rpc
+    def export(self, question: ExportLog, caller: Caller) -> ReceiptView:
+        return _shown(self._reading_room(caller).export(question, Looker(caller.actor, caller.role)))
+
+    @runtime.rpc
+    def bundle(self, question: BundleQuestion, caller: Caller) -> BundlePage:
+        return self._reading_room(caller).bundle(question, Looker(caller.actor, caller.role))
+
+    def _reading_room(self, caller: Caller) -> ReadingRoom:
+        context = self.context
+        store = context.store.agency(caller.agency, actor=caller.actor, trace=caller.trace)
+        return ReadingRoom(context.store, store, audit_log(context), context.database, context.clock)
 
     def _office(self, caller: Caller) -> Office:
         context = self.context
@@ -81,3 +157,7 @@ class AuditService:
 
     def _reader(self, caller: Caller) -> LogReader:
         return LogReader(caller.agency, audit_log(self.context))
+
+
+def _shown(entry: LoggedEntry) -> ReceiptView:
+    return ReceiptView(origin=entry.origin, index=entry.idx, leaf=entry.leaf_bytes.decode(), receipt=entry.receipt_text)

@@ -110,7 +110,7 @@ class Codec:
             position=row.position,
             event=_event(row.type, row.schema_version, data),
             event_id=row.event_id,
-            recorded_at=_moment(row.recorded_at),
+            recorded_at=moment(row.recorded_at),
             command_id=meta["command"],
             actor=meta.get("actor", ""),
             trace=meta.get("trace", ""),
@@ -154,9 +154,10 @@ def _meta(origin: Origin, owners: dict[str, str]) -> Json:
     return {"command": origin.command_id, **{name: value for name, value in optional.items() if value}}
 
 
-def _moment(stored: Any) -> datetime:
-    moment = stored if isinstance(stored, datetime) else datetime.fromisoformat(stored)
-    return moment.astimezone(UTC)
+def moment(stored: Any) -> datetime:
+    """When a row was recorded, in UTC, from what its database gives."""
+    known = stored if isinstance(stored, datetime) else datetime.fromisoformat(stored)
+    return known.astimezone(UTC)
 
 
 def _text(data: Json) -> str:

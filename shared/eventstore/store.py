@@ -18,7 +18,7 @@ from shared.crypto import PersonKeys
 from shared.database import Database, after_commit
 from shared.domain import Aggregate, Event, Receipt, Recorded, category
 from shared.errors import Conflict, Invalid, Unavailable
-from shared.eventstore.codec import Codec, Origin, Slot
+from shared.eventstore.codec import Codec, Origin, Row, Slot
 from shared.eventstore.log import Log, Stream
 from shared.eventstore.settling import SettledByLocks, Settling, VisibleIsSettled
 from shared.eventstore.wakeup import wakeup
@@ -61,9 +61,12 @@ class EventStore:
         Every event is delivered to whoever asks on from the last position received: none is skipped, however late
         its transaction commits, and those of a stream come in their order. Empty when nothing is settled yet.
         """
+        return self.codec.recorded(self.rows(after, limit))
+
+    def rows(self, after: int, limit: int = 500) -> list[Row]:
+        """The same as `follow`, as they stand in the table: nothing is opened."""
         with self.database.direct() as direct:
-            rows = self._settling.follow(direct, after, limit)
-        return self.codec.recorded(rows)
+            return self._settling.follow(direct, after, limit)
 
     def settled(self) -> int:
         """The highest position at or below which nothing can appear any more."""

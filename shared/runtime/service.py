@@ -31,6 +31,7 @@ from shared.crypto import FileCustody, PersonKeys
 from shared.database import Database
 from shared.domain import Recorded
 from shared.errors import HandschlagError, Unavailable
+from shared.event_hashes import Batch
 from shared.eventstore import EventStore
 from shared.identity import Caller, CallRules, ServiceIdentity, call_id, claimed_caller
 from shared.messaging import Handler, Message
@@ -83,7 +84,7 @@ def context(service: str, settings: Settings) -> ServiceContext:
     clock = settings.clock()
     production = settings.mode == "production"
     custody = FileCustody(settings.keys / f"{service}-persons.json", production=production)
-    keys = PersonKeys(database, custody, clock)
+    keys = PersonKeys(database, custody, clock, erased=settings.state / "erased" / f"{service}.jsonl")
     identity = ServiceIdentity.load(settings.keys, service)
     return ServiceContext(
         name=service,
@@ -104,7 +105,8 @@ class Work:
 
     `outbound` turns an event into the message that leaves, or None. `inbound` names by message type (or topic
     pattern) what is heard; `sources` adds services that a pattern does not name. `loops` run in a thread each until
-    the event they are given is set, and are started again, later each time, when they raise.
+    the event they are given is set, and are started again, later each time, when they raise. `hashes` takes the hashes
+    of the service's events; without it they leave as messages (`shared.event_hashes`).
     """
 
     projections: Sequence["Projection"] = ()
@@ -112,6 +114,7 @@ class Work:
     inbound: Mapping[str, Handler] = field(default_factory=dict)
     loops: Sequence[Callable[[ServiceContext, Event], None]] = ()
     sources: Sequence[str] = ()
+    hashes: Callable[[ServiceContext, Sequence[Batch]], object] | None = None
 
 
 @dataclass(frozen=True)

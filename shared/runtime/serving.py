@@ -20,9 +20,10 @@ from nameko.runners import ServiceRunner
 
 from shared import telemetry
 from shared.config import Settings
+from shared.event_hashes import hash_events
 from shared.eventstore import Bookmark, EventStore, Projection, run_once
 from shared.messaging import Consumer, set_up
-from shared.outbox import Outbound, relay
+from shared.outbox import relay
 from shared.runtime.service import CONTEXTS, ServiceContext, ServiceDefinition, context
 
 WORKERS = 40
@@ -206,7 +207,10 @@ def _parts(
     for projection in work.projections:
         yield f"projection.{projection.name}", partial(_project, held.store, projection)
     if work.outbound is not None:
-        yield "relay", partial(_relay, held, work.outbound, [each.bound for each in consumers.values()])
+        bound = [each.bound for each in consumers.values()]
+        yield "relay", partial(_when_bound, held, bound, partial(relay, held, work.outbound))
+        own = partial(work.hashes, held) if work.hashes else None
+        yield "hashes", partial(_when_bound, held, bound, partial(hash_events, held, hand_over=own))
     if work.inbound:
         consumer = consumers[definition.name]
         yield "inbox", partial(_after_set_up, held, consumer.sources, consumer.run)
@@ -214,11 +218,11 @@ def _parts(
         yield f"loop.{number}", partial(loop, held)
 
 
-def _relay(held: ServiceContext, outbound: Outbound, bound: Sequence[Event], stop: Event) -> None:
+def _when_bound(held: ServiceContext, bound: Sequence[Event], part: Part, stop: Event) -> None:
     """Tell nothing before everybody in this process listens: in the broker inside it, nobody keeps it for later."""
     while not stop.is_set():
         if all(each.wait(0.25) for each in bound):
-            _after_set_up(held, [], partial(relay, held, outbound), stop)
+            _after_set_up(held, [], part, stop)
 
 
 def _after_set_up(held: ServiceContext, sources: Sequence[str], part: Part, stop: Event) -> None:

@@ -169,17 +169,6 @@ def test_after_an_erasure_the_same_disclosure_cannot_be_repeated(log):
         disclose(log)
 
 
-def test_deleted_entries_leave_place_and_proofs(log):
-    first, last = disclose(log), disclose(log, key="d-2:intent")
-    assert log.delete_entries(AGENCY, before=2, year=2026) == 2
-    assert [entry.leaf_bytes is None for entry in log.entries(AGENCY)] == [True, True, False]
-    assert log.fsck(AGENCY) == []
-    verify(log, last)
-    verify(log, first)
-    with pytest.raises(Refused, match="entry_deleted"):
-        log.find(AGENCY, "d-1:intent")
-
-
 def test_intents_without_an_outcome_are_found_when_they_are_old(log, installation):
     done, lost = disclose(log), disclose(log, key="d-2:intent")
     log.append(AGENCY, Leaf(kind="outcome", about=done.reference, result="delivered"), key="d-1:outcome")

@@ -4,15 +4,18 @@ import base64
 import json
 import time
 from datetime import UTC, datetime
+from string import Formatter
 
 import pytest
 from click.testing import CliRunner
 
 from services.command.log import log as command
+from services.command.log_words import WORDS
 from shared.audit import Leaf
 from shared.merkle import Frontier, leaf_hash
 from shared.notes import Checkpoint, log_verifier_key, sign_note
 from tests.audit.conftest import AGENCY, PREFIX
+from tests.support.bundles import all_kinds
 from tests.support.receipts import ToyLog, intent
 
 ORIGIN = f"{PREFIX}/{AGENCY}/2026"
@@ -203,3 +206,53 @@ def test_a_large_dump_is_checked_in_seconds(tmp_path):
     started = time.perf_counter()
     result = run(tmp_path, "dump", "dump", "--key", log_verifier_key(ORIGIN, toy.key.public_key()))
     assert (result.exit_code, time.perf_counter() - started < 10) == (0, True)
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """An auditor's folder: bundles of every kind, and the keys of the two logs that they are of."""
+    folder = tmp_path_factory.mktemp("given")
+    for name, bundle in all_kinds(tmp_path_factory.mktemp("bundles")).items():
+        (folder / name).write_bytes(bundle.data)
+        for number, key in enumerate(bundle.keys):
+            (folder / f"key-{number}").write_text(key, encoding="utf-8")
+    return folder
+
+
+KEYS = ("--key", "key-0", "--key", "key-1")
+
+
+@pytest.mark.parametrize("kind", ["subject", "case", "nobody", "day", "turn", "silence", "before"])
+def test_a_bundle_is_proved_and_after_one_changed_byte_it_is_not(given, tmp_path, kind):
+    proved = run(given, "bundle", kind, *KEYS)
+    assert (proved.exit_code, proved.output.startswith("Bewiesen:")) == (0, True)
+    assert "Nicht geprüft:" in proved.output
+    data = (given / kind).read_bytes()
+    for at in range(0, len(data), max(1, len(data) // 60)):
+        changed = bytearray(data)
+        changed[at] ^= 1
+        (tmp_path / "changed").write_bytes(changed)
+        assert run(given, "bundle", str(tmp_path / "changed"), *KEYS).exit_code in (1, 2)
+
+
+def test_an_empty_period_is_told_from_a_full_one(given):
+    assert "steht kein Eintrag" in run(given, "bundle", "silence", *KEYS).output
+    assert "steht kein Eintrag" not in run(given, "bundle", "turn", *KEYS).output
+    empty = json.loads(run(given, "bundle", "nobody", *KEYS, "--json").output)
+    assert (empty["result"], empty["values"]["entries"]) == ("proven", 0)
+    assert "index" in empty["not_checked"]
+
+
+def test_a_bundle_without_its_keys_or_that_is_none_is_unusable_or_not_proved(given, tmp_path):
+    assert run(given, "bundle", "subject").exit_code == 2
+    assert run(given, "bundle", "subject", *KEYS[:2]).exit_code == 1
+    assert run(given, "bundle", "key-0", *KEYS).exit_code == 2
+    (tmp_path / "empty").write_bytes(b"")
+    assert run(given, "bundle", str(tmp_path / "empty"), *KEYS).exit_code == 2
+
+
+def test_every_word_of_the_auditors_tool_is_there_in_both_languages():
+    assert all(len(words) == 2 and all(words) for words in WORDS.values())
+    for kind in ("subject", "case", "period", "empty"):
+        fields = [{name for _, name, _, _ in Formatter().parse(text) if name} for text in WORDS[kind]]
+        assert fields[0] == fields[1]

@@ -93,7 +93,7 @@ def test_a_service_does_not_get_into_the_database_of_another(server: Postgres, o
         psycopg.connect(url(server, "handschlag_consent", f"handschlag_{other}"))
 
 
-@pytest.mark.parametrize("table", ["leaf", "node", "checkpoint"])
+@pytest.mark.parametrize("table", ["leaf", "node", "checkpoint", "cosignature"])
 def test_what_the_audit_log_proves_is_added_to_and_never_changed(server: Postgres, table: str) -> None:
     with psycopg.connect(url(server, "handschlag_audit", "handschlag_audit"), autocommit=True) as audit:
         assert audit.execute("select has_table_privilege(%s, 'insert')", [table]).fetchone() == (True,)
@@ -102,10 +102,12 @@ def test_what_the_audit_log_proves_is_added_to_and_never_changed(server: Postgre
                 audit.execute(statement)
 
 
-def test_what_the_audit_log_may_forget_can_be_removed(server: Postgres) -> None:
+def test_what_opens_an_entry_can_be_destroyed_and_the_entry_cannot(server: Postgres) -> None:
     with psycopg.connect(url(server, "handschlag_audit", "handschlag_audit"), autocommit=True) as audit:
-        for table in ("entry", "subject", "opening"):
+        for table in ("subject", "opening"):
             audit.execute(f"delete from {table}")
+        with pytest.raises(InsufficientPrivilege):
+            audit.execute("delete from entry")
 
 
 def test_applying_the_roles_again_changes_nothing(server: Postgres, consent: psycopg.Connection) -> None:

@@ -25,6 +25,10 @@ INTENT = "intent"
 OUTCOME = "outcome"
 BREAK_GLASS = "break_glass"
 REVIEWED = "reviewed"
+CONFIRMED = "confirmed"
+FINISHING = (OUTCOME, "retraction")
+UNFINISHED = (CONFIRMED, REVIEWED, "notice_acknowledged")
+"""Outcomes after which it is still open whether anything left."""
 
 
 @dataclass(frozen=True, order=True)

@@ -12,21 +12,29 @@ who hold an older checkpoint, and by nobody else.
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from services.audit.domain.log import BREAK_GLASS, INTENT, OUTCOME, REVIEWED, LogName
+from services.audit.domain.log import LogName
 from services.audit.sequencer.checking import findings
+from services.audit.sequencer.cosignatures import (
+    Standing,
+    cosignature_findings,
+    is_witnessed,
+    standings,
+    with_cosignatures,
+    witnessed_receipt_of,
+)
 from services.audit.sequencer.entering import Item, pending_openings, pending_row
+from services.audit.sequencer.forgetting import forget
 from services.audit.sequencer.kept_heads import KeptHeads
 from services.audit.sequencer.leadership import leadership
+from services.audit.sequencer.looking import Looking
 from services.audit.sequencer.reading import (
-    Entry,
     Finding,
     LoggedEntry,
     as_entries,
@@ -41,21 +49,24 @@ from services.audit.sequencer.reading import (
     receipt_of,
 )
 from services.audit.sequencer.sequencing import PACE, Sequencer, Waiting
-from services.audit.tables import checkpoint, entry, leaf, opening, pending, subject
-from shared.audit import Leaf, Opening, Reference, commitment, verify_opening, verify_receipt
-from shared.clock import Clock, timestamp
+from services.audit.tables import checkpoint, leaf, pending
+from shared.audit import Leaf, Opening, commitment, verify_opening, verify_receipt
+from shared.clock import Clock
 from shared.database import Database
 from shared.errors import NotFound, Refused, Unavailable
 from shared.merkle import consistency_path
 from shared.notes import SigningKey, VerifierKey, log_verifier_key
+from shared.witness import Policy
 
 DUMP_FORMAT = "handschlag-log-dump@v1"
 DUMP_ROWS = 2000
 
 
-class AuditLog:
-    """`head_dir` keeps the signed heads and must not be part of the database's backup. `former` is the key
-    before the last change: for an overlap period both sign, so that readers can change theirs in peace.
+class AuditLog(Looking):
+    """`head_dir` keeps the signed heads and must not be part of the database's backup. `former` is the key before the
+    last change: for an overlap period both sign, so that readers can change theirs in peace. `retired` are public keys
+    that signed before and sign no more; what they signed still counts. `policy` names the witnesses; what they cosigned
+    is served with their lines, and no append waits for them.
     """
 
     def __init__(
@@ -67,13 +78,16 @@ class AuditLog:
         clock: Clock,
         *,
         former: SigningKey | None = None,
+        retired: Sequence[bytes] = (),
+        policy: Policy | None = None,
     ) -> None:
         VerifierKey(origin_prefix, signer.public_key().public_bytes_raw())
         signers = [signer, *([former] if former else [])]
-        self._database = database
+        super().__init__(database)
         self._prefix = origin_prefix
         self._clock = clock
-        self._public_keys = [each.public_key().public_bytes_raw() for each in signers]
+        self._policy = policy or Policy()
+        self._public_keys = [*(each.public_key().public_bytes_raw() for each in signers), *retired]
         self._kept = KeptHeads(Path(head_dir), origin_prefix, self._public_keys)
         lock = leadership(database, origin_prefix, Path(head_dir))
         self._sequencer = Sequencer(database, signers, origin_prefix, kept=self._kept, leadership=lock, clock=clock)
@@ -122,12 +136,13 @@ class AuditLog:
         return self._verified(found) if found else None
 
     def checkpoint(self, agency: str, year: int | None = None) -> str:
-        """The newest signed head of that year; without a year, of the log being written."""
+        """The newest signed head of that year, with its cosignatures; without a year, of the log being written."""
         with self._database.read() as tx:
-            signed = last_checkpoint(tx, self._log(tx, agency, year))
-        if signed is None:
-            raise NotFound("log.no_checkpoint", "this log has signed nothing yet")
-        return signed[1]
+            log = self._log(tx, agency, year)
+            signed = last_checkpoint(tx, log)
+            if signed is None:
+                raise NotFound("log.no_checkpoint", "this log has signed nothing yet")
+            return with_cosignatures(tx, log, *signed)
 
     def consistency(self, agency: str, old: int, new: int, year: int | None = None) -> tuple[bytes, ...]:
         """What shows that the tree of `new` continues the tree of `old` (RFC 6962, 2.1.2)."""
@@ -138,111 +153,50 @@ class AuditLog:
                 raise NotFound("log.no_such_size", "both sizes lie between 1 and the newest signed one")
             return consistency_path(old, new, nodes_of(tx, log))
 
-    def entries(self, agency: str, after: int = -1, limit: int = 100, year: int | None = None) -> list[Entry]:
-        """Entries in their order, beginning behind the index `after`."""
-        with self._database.read() as tx:
-            query = entries_query().where(leaf.c.log == self._log(tx, agency, year), leaf.c.idx > after)
-            return as_entries(tx.execute(query.order_by(leaf.c.idx).limit(limit)).all())
-
-    def by_person(self, agency: str, person: str) -> list[Entry]:
-        """Every entry about a person that the index still knows, oldest first, of all years."""
-        both = and_(subject.c.log == leaf.c.log, subject.c.idx == leaf.c.idx)
-        query = entries_query().join(subject, both)
-        query = query.where(subject.c.agency == agency, subject.c.person == person)
-        with self._database.read() as tx:
-            order = {each.log: at for at, each in enumerate(heads(tx, agency))}
-            found = as_entries(tx.execute(query).all())
-        return sorted(found, key=lambda each: (order[each.origin], each.idx))
-
-    def openings(self, agency: str, origin: str, idx: int) -> dict[str, Opening]:
-        """What still opens the commitments of an entry."""
-        with self._database.read() as tx:
-            if origin not in {each.log for each in heads(tx, agency)}:
-                raise NotFound("log.no_log", "the agency has no such log")
-            return openings_of(tx, origin, idx)
-
     def receipt(self, agency: str, origin: str, idx: int) -> LoggedEntry:
-        """The entry at a place, with its receipt."""
+        """The entry at a place, with its receipt: under the first checkpoint behind it that met the policy of the
+        witnesses, and before there is one, under the first at all, as `append` answered it.
+        """
         with self._database.read() as tx:
             if origin not in {each.log for each in heads(tx, agency)}:
                 raise NotFound("log.no_log", "the agency has no such log")
             found = self._logged(tx, origin, idx)
-        if found is None:
+            witnessed = witnessed_receipt_of(tx, origin, idx, self._policy) if found else None
+        if found is None or witnessed is None:
             raise NotFound("log.no_entry", "no signed entry stands there")
-        return self._verified(found)
+        return self._verified(replace(found, receipt_text=witnessed))
 
-    def open_intents(self, agency: str, before: datetime) -> list[Entry]:
-        """Intents older than `before` without an outcome: somebody has to find out what became of them."""
-        outcome = entry.alias()
-        answered = exists().where(
-            outcome.c.about_log == entry.c.log,
-            outcome.c.about_idx == entry.c.idx,
-            outcome.c.kind != BREAK_GLASS,
-        )
+    def witnessed(self, origin: str) -> bool:
+        """Whether the last checkpoint of this log has the cosignatures that the policy asks for. Never without one."""
         with self._database.read() as tx:
-            logs = [each.log for each in heads(tx, agency)]
-            query = entries_query().where(leaf.c.log.in_(logs), entry.c.kind == INTENT, ~answered)
-            query = query.where(entry.c.at < timestamp(before)).order_by(entry.c.at, leaf.c.log, leaf.c.idx)
-            return as_entries(tx.execute(query).all())
+            return bool(self._policy.witnesses) and is_witnessed(tx, origin, self._policy)
 
-    def count(self, agency: str, kind: str, since: datetime) -> int:
-        """How many entries of a kind were logged since then."""
+    def witnesses(self, agency: str) -> list[Standing]:
+        """How far each witness got with each log of the agency. For information: nothing waits for a witness."""
         with self._database.read() as tx:
-            here = entry.c.log.in_([each.log for each in heads(tx, agency)]), entry.c.kind == kind
-            found = select(func.count()).select_from(entry).where(*here, entry.c.at >= timestamp(since))
-            return int(tx.execute(found).scalar_one())
-
-    def unreviewed(self, agency: str) -> list[Leaf]:
-        """The entries that say an emergency was used, of whose intent no outcome says that it was reviewed."""
-        with self._database.read() as tx:
-            logs = [each.log for each in heads(tx, agency)]
-            found = select(entry.c.bytes).where(entry.c.log.in_(logs), entry.c.kind == BREAK_GLASS)
-            leaves = [Leaf.parse(bytes(each)) for each in tx.scalars(found)]
-            return [leaf for leaf in leaves if leaf.about and not self._reviewed(tx, leaf.about)]
-
-    def _reviewed(self, tx: Connection, intent: Reference) -> bool:
-        about = entry.c.about_log == intent.log, entry.c.about_idx == intent.index
-        outcomes = tx.scalars(select(entry.c.bytes).where(*about, entry.c.kind == OUTCOME))
-        return any(Leaf.parse(bytes(each)).result == REVIEWED for each in outcomes)
+            return standings(tx, [each.log for each in heads(tx, agency)], self._policy)
 
     def forget(self, agency: str, person: str) -> int:
-        """Destroys the commitment keys and values of a person's entries and takes the person out of the index
-        (Art. 17 DSGVO, § 84 SGB X). Answers how many entries that were; they still verify and no longer tell
-        of whom or what. The caller logs the erasure.
-        """
+        """Destroys what opens a person's entries (`forgetting.forget`). The caller logs the erasure."""
         with self._database.write() as tx:
-            mine = subject.c.agency == agency, subject.c.person == person
-            places = tx.execute(select(subject.c.log, subject.c.idx).where(*mine)).all()
-            for log, idx in places:
-                tx.execute(delete(opening).where(opening.c.log == log, opening.c.idx == idx))
-            tx.execute(delete(subject).where(*mine))
-            waiting = pending.c.agency == agency, pending.c.person == person
-            tx.execute(update(pending).where(*waiting).values(person=None, openings="{}"))
-        return len(places)
-
-    def delete_entries(self, agency: str, before: int, year: int) -> int:
-        """At the end of retention: deletes bytes and openings of the entries below the index `before`.
-        Position, hash and count stay, and so do all proofs.
-        """
-        with self._database.write() as tx:
-            log = self._log(tx, agency, year)
-            for table in (opening, subject):
-                tx.execute(delete(table).where(table.c.log == log, table.c.idx < before))
-            return tx.execute(delete(entry).where(entry.c.log == log, entry.c.idx < before)).rowcount
-
-    def origins(self, agency: str) -> list[str]:
-        """The logs of an agency, oldest first; the last one is being written."""
-        with self._database.read() as tx:
-            return [each.log for each in heads(tx, agency)]
+            return forget(tx, agency, person)
 
     def verifier_key(self, origin: str) -> str:
         """What a partner needs to check receipts of this log."""
         return log_verifier_key(origin, self._public_keys[0])
 
-    def fsck(self, agency: str) -> list[Finding]:
-        """Recomputes every log of the agency from its entries; an empty list says that all of it agrees."""
+    def former_keys(self, origin: str) -> list[str]:
+        """The verifier keys from before the changes of key: older receipts are checked with them."""
+        return [log_verifier_key(origin, key) for key in self._public_keys[1:]]
+
+    def fsck(self, agency: str, pause: Callable[[], None] = lambda: None) -> list[Finding]:
+        """Recomputes every log of the agency from its entries; an empty list says that all of it agrees.
+
+        The log may go on meanwhile. `pause` is called every few thousand entries; whatever it raises ends the check.
+        """
+        found = findings(self._database, agency, self._kept, self._public_keys, pause=pause)
         with self._database.read() as tx:
-            return findings(tx, agency, self._kept, self._public_keys)
+            return [*found, *cosignature_findings(tx, [each.log for each in heads(tx, agency)])]
 
     def refusal(self, agency: str) -> str | None:
         """The code of why this log is not being signed, as far as the sequencer of this process knows."""
@@ -270,7 +224,8 @@ class AuditLog:
                 start = until
             with self._database.read() as tx:
                 here = checkpoint.c.log == log, checkpoint.c.size == end
-                yield _line({"checkpoint": tx.scalar(select(checkpoint.c.note).where(*here))})
+                note = tx.scalar(select(checkpoint.c.note).where(*here)) or ""
+                yield _line({"checkpoint": with_cosignatures(tx, log, end, note)})
 
     def _dumped(self, log: str, start: int, end: int) -> Iterator[str]:
         query = entries_query().where(leaf.c.log == log, leaf.c.idx >= start, leaf.c.idx < end)
@@ -346,12 +301,6 @@ class AuditLog:
         keys = [log_verifier_key(found.origin, key) for key in self._public_keys]
         verify_receipt(found.receipt_text, found.leaf_bytes, keys)
         return found
-
-    def _log(self, tx: Connection, agency: str, year: int | None) -> str:
-        logs = [each.log for each in heads(tx, agency) if year is None or each.name.year == year]
-        if not logs:
-            raise NotFound("log.no_log", "the agency has no such log")
-        return logs[-1]
 
     def _too_late(self, agency: str) -> Unavailable:
         reason = self._sequencer.refusal(agency)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sqlalchemy import Connection, Row, Select, and_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, Text, and_, cast, func, select, tuple_
 
 from services.audit.domain.log import LogName
 from services.audit.tables import checkpoint, entry, entry_key, head, leaf, node, opening
@@ -150,6 +150,13 @@ def as_entries(rows: Iterable[Row[tuple[str, int, bytes, bytes | None]]]) -> lis
     return [
         Entry(row.idx, row.log, bytes(row.leaf_hash), None if row.bytes is None else bytes(row.bytes)) for row in rows
     ]
+
+
+def says(tx: Connection, column: ColumnElement[bytes], text: str) -> ColumnElement[bool]:
+    """Whether the bytes of an entry contain the text."""
+    if tx.dialect.name == "sqlite":
+        return func.instr(cast(column, Text), text) > 0
+    return func.strpos(func.convert_from(column, "UTF8"), text) > 0
 
 
 def chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
