@@ -47,7 +47,7 @@ contracts: environment ## write again what is generated from the code: schemas, 
 	@$(PYTHON) -m deploy.rabbitmq.generate
 
 prove: test-environment ## prove the law: its sentences, its agreement with Cedar, open facts, mutants; under a minute
-	@$(PYTHON) -m pytest -q -m prove tests/policy
+	@$(PYTHON) -m pytest -q -n auto --dist loadfile -m prove tests/policy
 
 doctor: environment ## is this machine ready, and what is to be done if not
 	@.venv/bin/handschlag doctor

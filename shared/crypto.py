@@ -6,7 +6,8 @@ AES-256-GCM with a fresh 96-bit nonce and is bound to its place, so a sealed fie
 
 Who can read the table of keys without the custody learns which person ids have keys, and nothing more. Who can
 write it can make fields unreadable, not readable. A backup of the table brings destroyed keys back unless the
-wrapping key of that time was destroyed too: `rewrap` after `rotate`, then `destroy` when the backups have expired.
+wrapping key of that time was destroyed too: `rewrap` after `rotate`, then `destroy` when the backups have expired. For
+a backup that is restored before that, the erased persons stand in a list beside the database: `erase_again`.
 """
 
 import fcntl
@@ -168,10 +169,12 @@ class FileCustody:
 class PersonKeys:
     """The keys of the persons of one service, by agency. Every process keeps a key in memory for seconds only."""
 
-    def __init__(self, database: Database, custody: Custody, clock: Clock) -> None:
+    def __init__(self, database: Database, custody: Custody, clock: Clock, erased: Path | None = None) -> None:
+        """`erased` is the list of erased persons outside the database: ids only, and not part of its backup."""
         self.database = database
         self._custody = custody
         self._clock = clock
+        self._erased = erased
         self._cache: dict[tuple[str, str], tuple[float, AESGCM]] = {}
         self._gone: set[tuple[str, str]] = set()
 
@@ -200,15 +203,52 @@ class PersonKeys:
             raise Unavailable("person.key_missing", "the key of a sealed field is not in the table of keys")
         return ERASED if isinstance(cipher, Erased) else _open(cipher, sealed, aad)
 
+    def is_living(self, agency: str, person_id: str) -> bool:
+        """Whether there is a key for that person: something was sealed, and it was not erased."""
+        return isinstance(self._cipher(agency, person_id, None), AESGCM)
+
     def destroy(self, agency: str, person_id: str, tx: Connection | None = None) -> None:
         """Erase the person: their key is gone at once and is never made anew. Doing it twice changes nothing."""
         if tx is None:
             with self.database.write() as own:
                 self._destroy(agency, person_id, own)
             self.database.forget_deleted()
+            self.note_erased()
         else:
             self._destroy(agency, person_id, tx)
         self._cache.pop((agency, person_id), None)
+
+    def note_erased(self) -> int:
+        """Bring the list of erased persons up to date with the table; how many are new. Call it after an erasure was
+        committed; what a killed process could not note is noted the next time.
+        """
+        if self._erased is None:
+            return 0
+        with self.database.read() as connection:
+            rows = connection.execute(text("select agency, person_id from person_keys where wrapped is null")).all()
+        fresh = sorted({(row.agency, row.person_id) for row in rows} - self._listed())
+        if fresh:
+            self._erased.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._erased.open("a", encoding="utf-8") as out:
+                out.writelines(json.dumps(pair) + "\n" for pair in fresh)
+                out.flush()
+                os.fsync(out.fileno())
+        return len(fresh)
+
+    def erase_again(self) -> int:
+        """After a backup was restored: destroy the keys of erased persons that it brought back; how many."""
+        with self.database.read() as connection:
+            rows = connection.execute(text("select agency, person_id from person_keys where wrapped is not null")).all()
+        back = sorted({(row.agency, row.person_id) for row in rows} & self._listed())
+        for agency, person_id in back:
+            self.destroy(agency, person_id)
+        return len(back)
+
+    def _listed(self) -> set[tuple[str, str]]:
+        if self._erased is None or not self._erased.exists():
+            return set()
+        lines = (json.loads(line) for line in self._erased.read_text("utf-8").splitlines() if line.strip())
+        return {(agency, person_id) for agency, person_id in lines}
 
     def fetch(self, wanted: Iterable[tuple[str, str]], tx: Connection | None = None) -> None:
         """Bring the keys of many (agency, person) into memory by one question per agency."""

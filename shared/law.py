@@ -99,7 +99,7 @@ def _ledger() -> Mapping[str, Any]:
 
 
 def source_shown(origin: str) -> str:
-    """Where a record came from, as the person concerned may learn it (Art. 15 Abs. 1 Buchst. g DSGVO): the kind of body.
+    """Where a record came from, as the person may learn it: the kind of body (Art. 15 Abs. 1 Buchst. g DSGVO).
 
     Every other source may be somebody who reported or is related, and reads `protected` (Art. 15 Abs. 4 DSGVO).
     """

@@ -26,6 +26,10 @@ COMMANDS = {
     "import": ("services.command.importing", "import_", "Read real input from files."),
     "law": ("services.command.law", "law", "Ask the law, check cases against it, read a rule."),
     "log": ("services.command.log_keeping", "log", "Verify the audit log without the system; write it out, check it."),
+    "witness": ("services.command.witness", "witness", "Witness audit logs, on a machine of its own."),
+    "export": ("services.command.export", "export", "Take a part of the audit log along, to verify it elsewhere."),
+    "keys": ("services.command.custody", "keys", "Rotate the keys that wrap persons' keys; erase again."),
+    "registers": ("services.command.registers", "registers", "Registers of processing, breaches and impact (GDPR)."),
     "parked": ("services.command.parked", "parked", "Messages that a service could not handle: list, retry, give up."),
 }
 

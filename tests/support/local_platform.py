@@ -20,6 +20,7 @@ from services.cases.service import CasesService
 from services.command.keys import provide_keys
 from services.consent.service import ConsentService
 from services.exchange.service import ExchangeService
+from services.exchange.withdrawal import carry_out_fallen
 from services.health.service import HealthService
 from shared import runtime
 from shared.clock import Clock
@@ -78,11 +79,13 @@ class LocalPlatform:
             messages = [found for record in records if work.outbound and (found := work.outbound(record))]
             for hearer, hearing in works.items():
                 self._hear(hearer, hearing.inbound, messages)
+            carry_out_fallen(self.contexts["exchange"])
 
     def retry_messages(self) -> None:
         """Try again what could not be handled."""
         for name, work in _works().items():
             Consumer(self.contexts[name], work.inbound).retry(now=True)
+        carry_out_fallen(self.contexts["exchange"])
 
     def _hear(self, hearer: str, handlers: Any, messages: list[Message]) -> None:
         wanted = [message for message in messages if message.type in handlers]
@@ -118,7 +121,8 @@ def _context(name: str, settings: Settings, calls: LocalCalls, clock: Clock) -> 
     url = settings.database_url(name)
     migrate(name, url)
     database = Database(url)
-    keys = PersonKeys(database, FileCustody(settings.keys / f"{name}-persons.json", production=False), clock)
+    custody = FileCustody(settings.keys / f"{name}-persons.json", production=False)
+    keys = PersonKeys(database, custody, clock, settings.state / "erased" / f"{name}.jsonl")
     return ServiceContext(
         name=name,
         settings=settings,

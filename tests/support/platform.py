@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,13 +144,19 @@ def embedded(folder: Path, **environment: str) -> Iterator[Platform]:
 
 
 @contextmanager
-def deployed(folder: Path, postgres: Postgres, **environment: str) -> Iterator[Platform]:
-    """Seven processes on PostgreSQL and a RabbitMQ of their own, each signed in there with its own rights."""
+def deployed(
+    folder: Path, postgres: Postgres, *, more_partners: Sequence[str] = (), **environment: str
+) -> Iterator[Platform]:
+    """Seven processes on PostgreSQL and a RabbitMQ of their own, each signed in there with its own rights.
+
+    `more_partners` have users at the broker beside those of the demonstration.
+    """
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
-    users = (*SERVICES, generate.GATEWAY, *PARTNERS, *CLIENTS)
+    partners = (*PARTNERS, *more_partners)
+    users = (*SERVICES, generate.GATEWAY, *partners, *CLIENTS)
     passwords = {user: f"secret-of-{user}" for user in users}
-    rights = generate.definitions(generate.read_calls(), passwords, PARTNERS, CLIENTS)
+    rights = generate.definitions(generate.read_calls(), passwords, partners, CLIENTS)
     with private_rabbitmq(rights) as broker:
         settings = Settings(
             broker=broker.url_for("gateway", passwords["gateway"]),

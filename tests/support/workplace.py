@@ -17,7 +17,8 @@ from services.audit.queries import EntriesPage, EntriesQuestion
 from services.cases.domain.case import OpenCase
 from services.cases.domain.file_entry import RecordEntry
 from services.cases.domain.person import RegisterPerson
-from services.consent.domain.consent import Form, GiveConsent, Giver, Information, RefuseConsent, Terms, WithdrawConsent
+from services.consent.domain.consent import GiveConsent, RefuseConsent, WithdrawConsent
+from services.consent.domain.terms import Form, Giver, Information, Terms
 from services.exchange.domain.agency import Kind, RegisterAgency
 from services.exchange.domain.disclosure import ConfirmDisclosure, Extent, RequestDisclosure
 from services.exchange.domain.partner import Channel, RegisterPartner
@@ -53,6 +54,7 @@ INFORMED = Information(
 )
 ANSWERS = {f"item_{number}": "1" for number in range(1, 10)} | {"item_9": "0", "difficulty": "missing"}
 NAME = "Ute Beispiel"
+ABOUT_THE_SYSTEM = ("year_opened", "rule_set", "configuration", "key_change", "event")
 
 
 def fresh(kind: str) -> str:
@@ -219,13 +221,13 @@ class Workplace:
         return self.ask("exchange", "disclosure", question, DisclosureView, role=role)
 
     def leaves(self) -> list[Json]:
-        """What stands in this agency's log, without the opening entry of the year."""
+        """What stands in this agency's log about persons, without what it says about the system itself."""
         try:
             found = self.ask("audit", "entries", EntriesQuestion(limit=500), EntriesPage, role="auditor")
         except NotFound:
             return []
         leaves = [json.loads(item.leaf) for item in found.items if item.leaf]
-        return [leaf for leaf in leaves if leaf["kind"] != "year_opened"]
+        return [leaf for leaf in leaves if leaf["kind"] not in ABOUT_THE_SYSTEM]
 
     def log_key(self, receipt: str) -> str:
         """The verifier key of the log that a receipt names, from the installation's public key."""
