@@ -7,7 +7,6 @@ killed at any moment loses nothing and repeats a page at most; a message's id is
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from threading import Event
 from typing import Protocol
 
@@ -80,12 +79,14 @@ def _message(outbound: Outbound, record: Recorded) -> Message | None:
     message = outbound(record)
     if message is None:
         return None
-    return replace(
-        message,
+    return Message(
         id=record.event_id,
+        type=message.type,
         agency=message.agency or record.agency,
+        data=message.data,
         trace=message.trace or record.trace,
         key=message.key or f"{record.agency}/{record.stream}",
+        position=record.position,
     )
 
 

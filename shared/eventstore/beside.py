@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, event, inspect, text
 from sqlalchemy.schema import CreateIndex
+from sqlalchemy.sql import quoted_name
 
 
 class Beside:
@@ -40,7 +41,7 @@ class Beside:
         for table in self._tables:
             copy = table.to_metadata(made, name=self._beside(table.name))
             for index in copy.indexes:
-                index.name = f"{index.name}{self._suffix}"
+                index.name = quoted_name(f"{index.name}{self._suffix}", None)
             for constraint in copy.constraints:
                 if constraint.name is not None:
                     constraint.name = f"{constraint.name}{self._suffix}"

@@ -44,12 +44,9 @@ def message_of(service: str, record: Recorded, data: Json) -> Message:
 
 def on_the_wire(channel: Any, message: Message) -> Any:
     """The message as `channel` publishes it, persistent."""
-    headers = {
-        "agency": message.agency,
-        "traceparent": message.trace,
-        "stream": message.key,
-        "position": message.position,
-    }
+    headers: Json = {"agency": message.agency, "stream": message.key, "position": message.position}
+    if message.trace:
+        headers["traceparent"] = message.trace
     properties = {"message_id": message.id, "type": message.type, "delivery_mode": 2}
     return channel.prepare_message(
         orjson.dumps(message.data).decode(),
