@@ -26,7 +26,8 @@ COMMANDS = {
     "import": ("services.command.importing", "import_", "Read real input from files."),
     "law": ("services.command.law", "law", "Ask the law, check cases against it, read a rule."),
     "log": ("services.command.log_keeping", "log", "Verify the audit log without the system; write it out, check it."),
-    "parked": ("services.command.parked", "parked", "Messages that a service could not handle: list, retry, give up."),
+    "parked": ("services.command.parked", "parked", "Messages that a service could not handle: list, retry, repair."),
+    "projections": ("services.command.projections", "projections", "How read models stand; rebuild one meanwhile."),
 }
 
 

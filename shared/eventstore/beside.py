@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, Table, event, inspect, text
+from sqlalchemy import Connection, Index, MetaData, Table, event, inspect, text
 from sqlalchemy.schema import CreateIndex
-from sqlalchemy.sql import quoted_name
 
 
 class Beside:
@@ -40,11 +39,13 @@ class Beside:
         made = MetaData()
         for table in self._tables:
             copy = table.to_metadata(made, name=self._beside(table.name))
-            for index in copy.indexes:
-                index.name = quoted_name(f"{index.name}{self._suffix}", None)
+            copy.indexes.clear()
+            for index in table.indexes:
+                columns = [copy.columns[column.name] for column in index.columns]
+                Index(self._beside(str(index.name)), *columns, unique=index.unique)
             for constraint in copy.constraints:
-                if constraint.name is not None:
-                    constraint.name = f"{constraint.name}{self._suffix}"
+                if isinstance(constraint.name, str):
+                    constraint.name = self._beside(constraint.name)
         made.create_all(tx)
 
     @contextmanager
@@ -92,14 +93,13 @@ class Beside:
     def _rename_indexes(self, tx: Connection, table: Table) -> None:
         question = text("select indexname from pg_indexes where schemaname = current_schema() and tablename = :name")
         for name in tx.execute(question, {"name": table.name}).scalars().all():
-            plain = name.replace(self._suffix, "")
-            if plain != name:
-                tx.exec_driver_sql(f"alter index {_quoted(tx, name)} rename to {_quoted(tx, plain)}")
+            plain = name.removesuffix(self._suffix).replace(self._beside(table.name), table.name)
+            tx.exec_driver_sql(f"alter index {_quoted(tx, name)} rename to {_quoted(tx, plain)}")
 
     def _make_indexes_anew(self, tx: Connection, table: Table) -> None:
         """SQLite cannot rename an index."""
         for index in table.indexes:
-            tx.exec_driver_sql(f"drop index if exists {_quoted(tx, f'{index.name}{self._suffix}')}")
+            tx.exec_driver_sql(f"drop index if exists {_quoted(tx, self._beside(str(index.name)))}")
             tx.execute(CreateIndex(index))
 
 

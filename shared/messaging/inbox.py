@@ -104,6 +104,11 @@ class Inbox:
         with self._context.database.read() as tx:
             return parked(tx, self._name, limit=limit)
 
+    def one(self, message_id: str) -> Parked | None:
+        """A message that waits; None when it does not."""
+        with self._context.database.read() as tx:
+            return parked_message(tx, self._name, message_id)
+
     def waiting(self) -> int:
         """How many messages wait."""
         with self._context.database.read() as tx:
