@@ -12,7 +12,7 @@ SQLite has one writer at a time and draws positions inside its transaction: all 
 import threading
 from typing import NamedTuple, Protocol
 
-from shared.database import Direct
+from shared.direct import Direct
 from shared.eventstore.codec import Row
 from shared.eventstore.log import Log
 

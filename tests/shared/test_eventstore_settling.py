@@ -201,7 +201,7 @@ class Writers:
 
 def _slow_change(store: EventStore, tx: Connection, chance: random.Random, command_id: str) -> int:
     if chance.random() < 0.3:
-        tx.execute(text("insert into inbox values (:id, :id, '2026-01-01')"), {"id": command_id})
+        tx.execute(text("insert into inbox values (:id, :id, 0)"), {"id": command_id})
         time.sleep(chance.random() * 0.01)
     name, person = str(chance.randrange(24)), f"p-{chance.randrange(3)}"
     receipt = store.agency("jobcenter").change(
