@@ -68,7 +68,8 @@ class Database:
         self._open: Connection | None = None
         self._writer: WriterLock | None = None
         self._sessions: list[Session] = []
-        self._making = threading.Lock()
+        self._ends: list[Callable[[], None]] = []
+        self._making = threading.RLock()
         self._made: dict[object, Any] = {}
         if self.dialect == "sqlite":
             self.key = f"memory:{id(self)}" if self.in_memory else os.path.realpath(str(self.url.database))
@@ -139,6 +140,10 @@ class Database:
             made: Made = self._made[make]
             return made
 
+    def on_close(self, end: Callable[[], None]) -> None:
+        """Call `end` before the connections are closed."""
+        self._ends.append(end)
+
     def forget_deleted(self) -> None:
         """Let nothing that was deleted lie about in a SQLite file or its write-ahead log. PostgreSQL: see VACUUM."""
         if self.dialect == "sqlite" and not self.in_memory:
@@ -147,6 +152,8 @@ class Database:
 
     def close(self) -> None:
         """Give all connections back. Closing twice changes nothing."""
+        for end in self._ends:
+            end()
         for session in self._sessions:
             session.close()
         self.engine.dispose()

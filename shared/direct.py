@@ -126,6 +126,10 @@ class Checkout:
         if error is not None and is_away(error):
             raise unavailable() from error
 
+    @property
+    def connection(self) -> Any:
+        """The driver's."""
+        return self._pooled.dbapi_connection
 
     def discard(self) -> None:
         """Give it back as one that nobody shall use again."""
@@ -163,11 +167,18 @@ class Session:
             self._failed(error)
             raise
 
+    @property
+    def connection(self) -> Any:
+        """The driver's connection, for what only the driver can do."""
+        self._open()
+        assert self._held is not None  # noqa: S101 - it was just opened
+        return self._held.connection
+
     def close(self) -> None:
-        """Give the connection back. The next statement takes a new one."""
+        """End the connection: nobody shall inherit what was set or locked on it. The next statement takes a new one."""
         held, self._held, self._direct = self._held, None, None
         if held is not None:
-            held.__exit__(None, None, None)
+            held.discard()
 
     def _open(self) -> Direct:
         if self.stale and self._held is not None:

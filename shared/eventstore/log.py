@@ -86,6 +86,10 @@ class Log:
         self._stream = f"select {_COLUMNS[dialect]} {stream} order by version"
         self._past = f"select {_PAST[dialect]} {stream} and version > {mark} order by version"
         self._page = f"{select} where position > {mark} order by position limit {mark}"
+        mark_of = ", (select coalesce(max(position), 0) from settled)"
+        behind = f"from events where position > {mark} order by position limit {mark}"
+        self._marked_page = f"select {_COLUMNS[dialect]}{mark_of} {behind}"
+        self._marked_positions = f"select position{mark_of} {behind}"
         self._position = "select coalesce(max(position), 0) from events"
 
     def stream(self, direct: Direct, agency: str, stream: str) -> list[Row]:
@@ -99,6 +103,16 @@ class Log:
     def page(self, direct: Direct, after: int, limit: int) -> list[Row]:
         """The next visible events of the log; later ones may still appear in front of them."""
         return list(starmap(Row, direct.rows(self._page, (after, limit))))
+
+    def marked_page(self, direct: Direct, after: int, limit: int) -> tuple[list[Row], int]:
+        """The same, and up to where the log was settled at that moment as far as the table `settled` tells."""
+        found = direct.rows(self._marked_page, (after, limit))
+        return [Row(*row[:-1]) for row in found], int(found[0][-1]) if found else 0
+
+    def marked_positions(self, direct: Direct, after: int, limit: int) -> tuple[list[int], int]:
+        """The same without the events."""
+        found = direct.rows(self._marked_positions, (after, limit))
+        return [int(row[0]) for row in found], int(found[0][1]) if found else 0
 
     def position(self, direct: Direct) -> int:
         """The highest visible position; 0 for an empty log."""

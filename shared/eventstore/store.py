@@ -23,6 +23,7 @@ from shared.eventstore.codec import Codec, History, Origin, Slot
 from shared.eventstore.log import Append, Log, Stream
 from shared.eventstore.settling import SettledByLocks, Settling, VisibleIsSettled
 from shared.eventstore.wakeup import wakeup
+from shared.eventstore.watching import Watch
 
 A = TypeVar("A", bound=Aggregate)
 Decide = Callable[[A], Sequence[Event]]
@@ -46,7 +47,8 @@ class EventStore:
         self.appender = database.once(Appender)
         self._bell = wakeup(database.key)
         sqlite = database.dialect == "sqlite"
-        self._settling: Settling = VisibleIsSettled(self.log) if sqlite else SettledByLocks(self.log)
+        self._settling: Settling = VisibleIsSettled(self.log) if sqlite else database.once(SettledByLocks)
+        self._watch = None if sqlite else database.once(Watch)
 
     def agency(self, name: str, *, actor: str = "", trace: str = "") -> "AgencyStore":
         """The streams of one agency; no other agency's stream can be reached through it, whatever its id.
@@ -80,24 +82,33 @@ class EventStore:
     def wait(self, after: int, timeout: float) -> bool:
         """Wait until `follow(after)` has something, at most `timeout` seconds; whether it has.
 
-        An append in this process wakes at once, one of another process is seen by looking every tenth of a second.
+        An append in this process wakes at once, one of another process within milliseconds (SQLite: a tenth of a
+        second). Whoever waits on PostgreSQL starts the watch of this process over the log.
         """
         until = time.monotonic() + timeout
         while True:
             rung = self._bell.rung()
-            if self.settled() > after:
-                return True
+            with self.database.direct() as direct:
+                if self._settling.ready(direct, after):
+                    return True
             left = until - time.monotonic()
             if left <= 0:
                 return False
+            if self._watch is not None:
+                self._watch.start()
             self._bell.wait(rung, min(left, POLL_SECONDS))
 
     def woken(self, tx: Connection | None) -> None:
         """Wake the readers: now, or after `tx` has been committed."""
         if tx is None:
-            self._bell.ring()
+            self._ring()
         else:
-            after_commit(tx, self._bell.ring)
+            after_commit(tx, self._ring)
+
+    def _ring(self) -> None:
+        self._bell.ring()
+        if self._watch is not None:
+            self._watch.appended()
 
 
 class AgencyStore:

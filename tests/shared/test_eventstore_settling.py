@@ -15,6 +15,7 @@ from shared.database import Database
 from shared.domain import Recorded
 from shared.errors import Conflict
 from shared.eventstore import EventStore, create_all
+from shared.eventstore.settling import SettledByLocks
 from tests.support.notebook import Notebook
 from tests.support.stores import Place, fresh_database, place, rolled_back
 
@@ -110,14 +111,15 @@ def test_a_reader_who_is_overtaken_by_another_still_gets_its_events(
 ) -> None:
     with rolled_back(store.database) as failing:
         note(store, "1", failing)
-    last, page = note(store, "2"), store.log.page
+    log = store.database.once(SettledByLocks)._log
+    last, page = note(store, "2"), log.marked_page
 
     def overtaken(*arguments: Any) -> Any:
         rows = page(*arguments)
         store.settled()
         return rows
 
-    monkeypatch.setattr(store.log, "page", overtaken)
+    monkeypatch.setattr(log, "marked_page", overtaken)
     assert positions(store.follow(0)) == [last]
 
 
