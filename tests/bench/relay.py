@@ -25,6 +25,7 @@ from kombu import Connection
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import make_url
 
+from shared import telemetry
 from shared.clock import SystemClock
 from shared.config import Settings
 from shared.database import Database
@@ -321,6 +322,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--events", type=int, default=5000, help="in the log, and in the queue of the consumer")
     chosen = parser.parse_args()
+    telemetry.set_up("bench", log_level="warning")
     with prepared(chosen.events) as bench:
         report(measure(bench, chosen.runs), chosen.json)
 

@@ -6,24 +6,29 @@ stream, nothing left waiting.
 """
 
 import contextlib
+import os
 import random
-import resource
+import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import psycopg
 import sqlalchemy as sa
 from kombu import Connection
 from sqlalchemy.engine import make_url
 
+from shared.errors import Unavailable
 from shared.eventstore import create_all
 from shared.messaging import Inbox, Publisher, bind_inbox, set_up
 from tests.chaos.part import HANDLERS, HEARER, TELLER, Standing, heard, opened, outbound, shown
 from tests.support.cable import Cable
+from tests.support.notebook import Notebook, NotebookOpened
 from tests.support.platform import Part
 from tests.support.servers import NoServerError, Postgres, RabbitMQ, private_postgres, private_rabbitmq
 
@@ -32,6 +37,7 @@ NAMES = {"writer": "writer", **{f"{role} {n}": role for role in ROLES[1:] for n 
 REST_WITHIN = 120.0
 QUIET_SECONDS = 1.5
 ATTEMPTS = 20
+FULL_AT = 20 * 2**20
 
 
 class Scene:
@@ -115,31 +121,39 @@ class Scene:
         """The operating system lets no file of PostgreSQL grow any more.
 
         The limit is one of size per file (RLIMIT_FSIZE), so the write fails in the kernel where a full disk fails; its
-        number is EFBIG instead of ENOSPC. Segments of the write-ahead log are below it and stay writable.
+        number is EFBIG instead of ENOSPC. The log of events is made larger than the limit first; segments of the
+        write-ahead log are smaller and stay writable.
         """
-        with self.teller.database.write() as tx:
-            tx.execute(sa.text("create table if not exists ballast (filling text)"))
-            tx.execute(sa.text("insert into ballast select repeat(md5(n::text), 60) from generate_series(1, 16000) n"))
-        self._limit_files(20 * 2**20)
-        with contextlib.suppress(sa.exc.DBAPIError):
-            for _ in range(20):
-                with self.teller.database.write() as tx:
-                    tx.execute(
-                        sa.text("insert into ballast select repeat(md5(n::text), 60) from generate_series(1, 2000) n")
-                    )
+        while _count(self.teller, "select pg_relation_size('events')") < FULL_AT + 2**20:
+            self._grow()
+        self._limit_files(str(FULL_AT))
+        try:
+            for _ in range(50):
+                self._grow()
+        except (psycopg.Error, sa.exc.DBAPIError, Unavailable):
+            time.sleep(seconds)
+        else:
             raise AssertionError("the disk was not full")
-        time.sleep(seconds)
-        self._limit_files(resource.RLIM_INFINITY)
+        finally:
+            self._limit_files("unlimited")
 
-    def _limit_files(self, most: int) -> None:
-        """For every process of the server; new ones inherit it."""
+    def _grow(self) -> None:
+        """A hundred events just too small to be put elsewhere by PostgreSQL."""
+        large = [NotebookOpened(title="x" * 1700)] * 100
+        self.teller.store.agency("a").change(Notebook, f"large-{uuid4()}", lambda _: large, command_id="c")
+
+    def _limit_files(self, most: str) -> None:
+        """For every process of the server, in the name of whoever runs it; new ones inherit it."""
         assert self.postgres.keeper is not None
-        data = self.postgres.keeper.folders[0] / "data"
-        master = int((data / "postmaster.pid").read_text().split()[0])
-        everybody = [master, *map(int, Path(f"/proc/{master}/task/{master}/children").read_text().split())]
-        for process in everybody:
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(process, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+        lock = self.postgres.keeper.folders[0] / "data" / "postmaster.pid"
+        master = int(lock.read_text().split()[0])
+        others = [row[0] for row in _rows(self.teller, "select pid from pg_stat_activity")]
+        owner = Path(f"/proc/{master}").stat()
+        identity: dict[str, Any] = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+        identity = {} if owner.st_uid == os.geteuid() else identity
+        for process in (master, *others):
+            command = ["prlimit", f"--pid={process}", f"--fsize={most}:"]
+            subprocess.run(command, check=False, stderr=subprocess.DEVNULL, cwd="/", **identity)
 
     def deliver_again(self, chance: random.Random) -> None:
         """Messages that were heard long ago, in any order, and each of them more than once."""
