@@ -4,6 +4,7 @@ from shared.database import Database
 from shared.direct import Direct, Session, unavailable
 from shared.errors import Unavailable
 from shared.eventstore.log import Append, Log
+from shared.eventstore.restored import check_counter
 from shared.groupcommit import GroupCommit
 
 WRITERS = 2
@@ -33,7 +34,10 @@ class Appender:
     """Appends in transactions of its own: one for all stores on a database. SQLite has one writer."""
 
     def __init__(self, database: Database) -> None:
-        writers = [database.session() for _ in range(1 if database.dialect == "sqlite" else WRITERS)]
+        if database.dialect == "sqlite":
+            writers = [database.session()]
+        else:
+            writers = [database.session(check_counter) for _ in range(WRITERS)]
         self._database = database
         self._log = Log(database.dialect)
         self._commits = GroupCommit[Session, _Job](writers, self._commit)

@@ -65,11 +65,6 @@ class History(NamedTuple):
     events: list[Event]
     commands: dict[str, tuple[int, int]]
 
-    @property
-    def position(self) -> int:
-        """Of the last event; 0 when nothing happened."""
-        return max((position for _, position in self.commands.values()), default=0)
-
 
 class _Place(NamedTuple):
     agency: str
@@ -164,20 +159,24 @@ class Codec:
 
     def _open(self, at: _Place, data: Json, owners: dict[str, str], tx: Connection | None) -> None:
         for pointer, owner in owners.items():
-            *path, last = pointer.split("/")[1:]
-            place: Any = data
-            for step in path:
-                place = place[_key(place, step)]
-            field = place[_key(place, last)]
+            place, last = at_pointer(data, pointer)
+            field = place[last]
             if field.get("v") != SEALED_FORM:
                 raise Invalid("sealed.unknown_form", "a field was sealed in a way this version does not know")
             bound_to = _bound_to(at.agency, at.stream, at.version, pointer, at.schema_version)
             opened = self._keys.open(at.agency, owner, field["$sealed"], bound_to, tx)
-            place[_key(place, last)] = ERASED_JSON if isinstance(opened, Erased) else orjson.loads(opened)
+            place[last] = ERASED_JSON if isinstance(opened, Erased) else orjson.loads(opened)
+
+
+def at_pointer(data: Any, pointer: str) -> tuple[Any, Any]:
+    """The object or list in which a JSON Pointer (RFC 6901) ends, and the key or index there."""
+    *path, last = pointer.split("/")[1:]
+    for step in path:
+        data = data[_key(data, step)]
+    return data, _key(data, last)
 
 
 def _key(place: Any, step: str) -> Any:
-    """One step of a JSON Pointer (RFC 6901) at `place`."""
     return int(step) if isinstance(place, list) else step.replace("~1", "/").replace("~0", "~")
 
 

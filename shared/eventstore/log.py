@@ -14,8 +14,8 @@ import orjson
 from shared.clock import timestamp
 from shared.database import Dialect
 from shared.direct import Direct, Duplicate
-from shared.errors import Unavailable
 from shared.eventstore.codec import Draft, Past, Row
+from shared.eventstore.restored import counter_behind
 
 _TARGET = "agency, stream, category, recorded_at, version, type, schema_version, data, meta, event_id"
 _COLUMNS: dict[Dialect, str] = {
@@ -129,7 +129,7 @@ class Log:
         try:
             rows = direct.write(self._one[expected > 0], parameters, may_collide=False)
         except Duplicate as taken:
-            raise _counter_behind() from taken
+            raise counter_behind() from taken
         return int(rows[0][0]) if rows else None
 
     def append_all(self, direct: Direct, appends: Sequence[Append]) -> list[int | None]:
@@ -151,7 +151,7 @@ class Log:
             rows = direct.write(self._many[yielding], [_document(appends)], may_collide=not yielding)
         except Duplicate as taken:
             if str(taken) == _POSITIONS:
-                raise _counter_behind() from taken
+                raise counter_behind() from taken
             if len(appends) > 1:
                 raise
             return [None]
@@ -181,11 +181,3 @@ def _document(appends: Sequence[Append]) -> str:
             for draft in drafts
         ]
     return orjson.dumps(rows).decode()
-
-
-def _counter_behind() -> Unavailable:
-    return Unavailable(
-        "log.counter_behind",
-        "the counter of positions stands behind the log, as after a restored backup",
-        "run `handschlag migrate`, which moves it on",
-    )

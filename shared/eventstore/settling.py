@@ -131,7 +131,7 @@ class SettledByLocks:
 
     def settled(self, direct: Direct) -> int:
         top, mark, _ = self._standing(direct)
-        return mark if top <= mark else max(mark, self._look(direct, top))
+        return top if top <= mark else max(mark, self._look(direct, top))
 
     def advance(self, direct: Direct) -> tuple[bool, bool]:
         """What the process that looks for all does again and again: whether it came further, and waits for somebody."""

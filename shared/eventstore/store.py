@@ -6,10 +6,12 @@ given only after the commit (SQLite: written through to the disk). What was appe
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 
@@ -18,10 +20,13 @@ from shared.crypto import PersonKeys
 from shared.database import Database, after_commit
 from shared.domain import Aggregate, Event, Receipt, Recorded, category
 from shared.errors import Conflict, HandschlagError, Invalid, Unavailable
+from shared.eventstore import snapshots
 from shared.eventstore.appending import Appender
-from shared.eventstore.codec import Codec, History, Origin, Slot
+from shared.eventstore.codec import Codec, Origin, Slot
 from shared.eventstore.log import Append, Log, Stream
+from shared.eventstore.restored import check_once
 from shared.eventstore.settling import SettledByLocks, Settling, VisibleIsSettled
+from shared.eventstore.snapshots import Commands, Snapshot, Snapshots
 from shared.eventstore.wakeup import wakeup
 from shared.eventstore.watching import Watch
 
@@ -45,6 +50,7 @@ class EventStore:
         self.codec = Codec(keys)
         self.log = Log(database.dialect)
         self.appender = database.once(Appender)
+        self.snapshots = Snapshots(keys, database.dialect)
         self._bell = wakeup(database.key)
         sqlite = database.dialect == "sqlite"
         self._settling: Settling = VisibleIsSettled(self.log) if sqlite else database.once(SettledByLocks)
@@ -111,6 +117,29 @@ class EventStore:
             self._watch.appended()
 
 
+@dataclass(frozen=True)
+class _Standing(Generic[A]):
+    """How a stream stands: what was decided on, and the commands that led there, since the last snapshot and before."""
+
+    state: A
+    version: int
+    position: int
+    commands: Commands
+    recent: Commands
+    kept: int
+
+    def due(self, every: int, receipt: Receipt) -> bool:
+        """Whether a snapshot is to be kept after that change."""
+        return 0 < every <= receipt.version - self.kept
+
+    def after(self, events: Sequence[Event], command_id: str, receipt: Receipt) -> Snapshot[A]:
+        state = self.state
+        for event in events:
+            state = state.apply(event)
+        recent = {**self.recent, command_id: (receipt.version, receipt.position)}
+        return Snapshot(state, receipt.version, receipt.position, recent)
+
+
 class AgencyStore:
     """The streams of one agency."""
 
@@ -174,8 +203,8 @@ class AgencyStore:
 
     def load(self, aggregate: type[A], stream_id: str, tx: Connection | None = None) -> tuple[A, int]:
         """The aggregate as it stands and its version; an empty one and 0 when nothing happened yet."""
-        history = self._history(self._stream(aggregate, stream_id), tx)
-        return replay(aggregate, history.events), len(history.events)
+        standing = self._standing(aggregate, self._stream(aggregate, stream_id), tx)
+        return standing.state, standing.version
 
     def read(self, aggregate: type[Aggregate], stream_id: str, tx: Connection | None = None) -> list[Recorded]:
         """All that happened to it, in order."""
@@ -202,23 +231,44 @@ class AgencyStore:
         self, aggregate: type[A], stream: Stream, decide: Decide[A], origin: Origin, tx: Connection | None
     ) -> Receipt:
         for _ in range(ATTEMPTS):
-            history = self._history(stream, tx)
-            version = len(history.events)
-            if answered := history.commands.get(origin.command_id):
+            standing = self._standing(aggregate, stream, tx)
+            if answered := standing.commands.get(origin.command_id):
                 return Receipt(stream.name, *answered)
-            events = decide(replay(aggregate, history.events))
+            events = decide(standing.state)
             if not events:
-                return Receipt(stream.name, version, history.position)
-            position = self._append(stream, version, events, origin, tx)
+                return Receipt(stream.name, standing.version, standing.position)
+            position = self._append(stream, standing.version, events, origin, tx)
             if position is not None:
                 self._store.woken(tx)
-                return Receipt(stream.name, version + len(events), position)
+                receipt = Receipt(stream.name, standing.version + len(events), position)
+                if standing.due(snapshots.every(aggregate), receipt):
+                    self._keep(stream, standing.after(events, origin.command_id, receipt), tx)
+                return receipt
         raise Conflict("stream.changed", "others change the same thing all the time", "read again, then repeat")
 
-    def _history(self, stream: Stream, tx: Connection | None) -> History:
-        with self._store.database.direct(tx) as direct:
-            past = self._store.log.past(direct, self.name, stream.name)
-        return self._store.codec.history(self.name, stream.name, past, tx)
+    def _standing(self, aggregate: type[A], stream: Stream, tx: Connection | None) -> _Standing[A]:
+        store = self._store
+        with store.database.direct(tx) as direct:
+            kept = store.snapshots.find(direct, aggregate, stream, tx) if snapshots.every(aggregate) else None
+            past = store.log.past(direct, self.name, stream.name, kept.version if kept else 0)
+        history = store.codec.history(self.name, stream.name, past, tx)
+        last = past[-1] if past else None
+        state = aggregate() if kept is None else kept.state
+        for event in history.events:
+            state = state.apply(event)
+        return _Standing(
+            state,
+            last[0] if last else kept.version if kept else 0,
+            last[1] if last else kept.position if kept else 0,
+            {**kept.commands, **history.commands} if kept else history.commands,
+            history.commands,
+            kept.version if kept else 0,
+        )
+
+    def _keep(self, stream: Stream, snapshot: Snapshot[A], tx: Connection | None) -> None:
+        """One that cannot be kept now is kept after the next change: what was appended stands without it."""
+        with suppress(HandschlagError), self._store.database.direct(tx) as direct:
+            self._store.snapshots.keep(direct, stream, snapshot, tx)
 
     def _append(
         self, stream: Stream, expected: int, events: Sequence[Event], origin: Origin, tx: Connection | None
@@ -233,6 +283,7 @@ class AgencyStore:
         if tx is None:
             return store.appender.append(one)
         with store.database.direct(tx) as direct:
+            check_once(tx, direct)
             return store.log.append(direct, one)
 
     def _origin(self, command_id: str, actor: str, trace: str) -> Origin:
@@ -250,11 +301,11 @@ class AgencyStore:
 _category = cache(category)
 
 
-def replay(aggregate: type[A], events: Iterable[Event | Recorded]) -> A:
+def replay(aggregate: type[A], records: Sequence[Recorded]) -> A:
     """The aggregate after all of that happened."""
     state = aggregate()
-    for event in events:
-        state = state.apply(event.event if isinstance(event, Recorded) else event)
+    for record in records:
+        state = state.apply(record.event)
     return state
 
 

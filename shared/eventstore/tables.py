@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from shared.database import Database
-from shared.eventstore import ddl, ddl_0002
+from shared.eventstore import ddl, ddl_0002, ddl_0003
 
 
 def create_all(database: Database) -> None:
@@ -11,6 +11,7 @@ def create_all(database: Database) -> None:
     with database.write() as tx:
         create_0001(tx)
         ddl_0002.change(tx)
+        ddl_0003.change(tx)
 
 
 def create_0001(tx: Connection) -> None:

@@ -149,7 +149,7 @@ def test_a_file_is_written_through_to_the_disk(file: Place) -> None:
 def test_reading_goes_on_while_somebody_writes(file: Place) -> None:
     here, there = file.database(), file.database()
     with here.write() as tx:
-        tx.execute(text("insert into bookmarks values ('a', 1)"))
+        tx.execute(text("insert into bookmarks (name, position) values ('a', 1)"))
         with there.read() as reading:
             assert reading.execute(text("select count(*) from bookmarks")).scalar() == 0
     here.close()
@@ -161,7 +161,7 @@ def test_a_second_transaction_in_the_same_thread_is_a_mistake_and_does_not_hang(
     with here.write(), pytest.raises(RuntimeError, match="hand its connection on"), there.write():
         pass
     with there.write() as tx:
-        tx.execute(text("insert into bookmarks values ('a', 1)"))
+        tx.execute(text("insert into bookmarks (name, position) values ('a', 1)"))
     here.close()
     there.close()
 
@@ -183,7 +183,7 @@ def test_a_writer_that_never_ends_makes_others_unavailable(file: Place, monkeypa
     leave.set()
     holder.join()
     with database.write() as tx:
-        tx.execute(text("insert into bookmarks values ('a', 1)"))
+        tx.execute(text("insert into bookmarks (name, position) values ('a', 1)"))
     database.close()
 
 
@@ -212,11 +212,11 @@ def test_in_memory_a_read_sees_the_open_transaction_of_its_own_thread_only() -> 
             seen.append(int(tx.execute(text("select count(*) from bookmarks")).scalar_one()))
 
     with database.write() as tx:
-        tx.execute(text("insert into bookmarks values ('a', 1)"))
+        tx.execute(text("insert into bookmarks (name, position) values ('a', 1)"))
         look()
         elsewhere = threading.Thread(target=look)
         elsewhere.start()
-        tx.execute(text("insert into bookmarks values ('b', 1)"))
+        tx.execute(text("insert into bookmarks (name, position) values ('b', 1)"))
     elsewhere.join()
     assert seen == [1, 2]
     database.close()
