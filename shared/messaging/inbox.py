@@ -34,7 +34,7 @@ from shared.eventstore.parked import (
 )
 from shared.messaging.message import Message
 from shared.messaging.topology import hearing, matches
-from shared.schema import parse
+from shared.schema import has_personal, parse
 
 LONGEST_DELAY = timedelta(hours=1)
 RETRIED_AT_ONCE = 500
@@ -75,6 +75,9 @@ class Inbox:
     """What a service heard: acted on once, or waiting."""
 
     def __init__(self, context: Context, handlers: Mapping[str, Handler], sources: Iterable[str] = ()) -> None:
+        if personal := [name for name, handler in handlers.items() if has_personal(handler.cls)]:
+            message = f"a message carries no personal data, and is parked as it came: {', '.join(personal)}"
+            raise TypeError(message)
         self._context = context
         self._handlers = dict(handlers)
         self._patterns = [name for name in handlers if "*" in name or "#" in name]

@@ -12,10 +12,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import psycopg
@@ -32,6 +32,7 @@ from tests.support.notebook import Notebook, NotebookOpened
 from tests.support.platform import Part
 from tests.support.servers import NoServerError, Postgres, RabbitMQ, private_postgres, private_rabbitmq
 
+T = TypeVar("T")
 ROLES = ("writer", "relay", "projector", "hearer")
 NAMES = {"writer": "writer", **{f"{role} {n}": role for role in ROLES[1:] for n in (1, 2)}}
 REST_WITHIN = 120.0
@@ -157,7 +158,7 @@ class Scene:
 
     def deliver_again(self, chance: random.Random) -> None:
         """Messages that were heard long ago, in any order, and each of them more than once."""
-        records = self.teller.store.follow(0, 500)
+        records = patiently(lambda: self.teller.store.follow(0, 500))
         messages = [outbound(record) for record in records] * 2
         chance.shuffle(messages)
         publisher = Publisher(self.rabbitmq.url, TELLER)
@@ -258,8 +259,20 @@ def _never(here: Standing) -> list[tuple]:
 
 
 def _rows(here: Standing, question: str, skip: int = 0) -> list[tuple]:
-    with here.database.read() as tx:
-        return [tuple(row)[skip:] for row in tx.execute(sa.text(question))]
+    def ask() -> list[tuple]:
+        with here.database.read() as tx:
+            return [tuple(row)[skip:] for row in tx.execute(sa.text(question))]
+
+    return patiently(ask)
+
+
+def patiently(action: Callable[[], T]) -> T:
+    """Whoever looks on meets a database that was away just now, too."""
+    for _ in range(ATTEMPTS):
+        with contextlib.suppress(Unavailable):
+            return action()
+        time.sleep(0.5)
+    return action()
 
 
 def _count(here: Standing, question: str) -> int:

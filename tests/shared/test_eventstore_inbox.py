@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from shared.eventstore import EventStore
+from shared.database import Database
+from shared.eventstore import EventStore, ddl_0002
 from shared.eventstore.inbox import (
     KEPT,
     SLOTS,
@@ -23,6 +24,7 @@ from shared.eventstore.inbox import (
     slot_of,
 )
 from shared.eventstore.store import uuid7
+from shared.eventstore.tables import create_0001
 from tests.support.stores import Place, rolled_back
 
 TODAY = date(2026, 3, 1)
@@ -58,6 +60,18 @@ def test_a_message_whose_handling_failed_is_new_again(store: EventStore) -> None
         assert first_time(tx, "audit", "m-1")
     with store.database.write() as tx:
         assert first_time(tx, "audit", "m-1")
+
+
+def test_what_was_noted_before_notes_had_days_stays_noted() -> None:
+    database, dated = Database("sqlite://"), made(TODAY)
+    with database.write() as tx:
+        create_0001(tx)
+        for message_id in ("m-1", dated):
+            values = {"id": message_id, "day": "2026-03-01"}
+            tx.execute(text("insert into inbox values ('audit', :id, :day)"), values)
+        ddl_0002.change(tx)
+        assert first_times(tx, "audit", ["m-1", dated, "m-2"]) == {"m-2"}
+    database.close()
 
 
 def test_of_a_batch_only_the_new_ones_are_left(store: EventStore) -> None:

@@ -14,7 +14,7 @@ from kombu import Connection
 
 from shared.config import Settings
 from shared.database import Database
-from shared.domain import value
+from shared.domain import Personal, value
 from shared.errors import Invalid, Refused, Unavailable
 from shared.eventstore import create_all
 from shared.eventstore.store import uuid7
@@ -292,6 +292,33 @@ def test_a_publisher_that_tells_no_positions_is_understood(context: Heard, consu
     context.stumbles = set()
     assert consumer.retry(now=True) == 2
     assert context.inside() == ["c-1", "c-4"]
+
+
+@value
+class Named:
+    person_id: str
+    name: Personal[str]
+
+
+def test_a_handler_that_reads_personal_data_is_refused(context: Heard) -> None:
+    with pytest.raises(TypeError, match="no personal data"):
+        Consumer(context, {WITHDRAWN: Handler(Named, note)})
+
+
+def test_a_full_disk_delays_messages_and_loses_none(context: Heard, consumer: Consumer) -> None:
+    """SQLite's own answer to a disk that is full, from the limit on its pages."""
+    held = context.database.engine.raw_connection()
+    pages = held.dbapi_connection.execute("pragma page_count").fetchone()[0]
+    batch = [message(f"c-{number}") for number in range(2000)]
+    held.dbapi_connection.execute(f"pragma max_page_count = {pages + 4}")
+    with pytest.raises(sa.exc.OperationalError, match="full"):
+        consumer.handle(batch)
+    held.dbapi_connection.execute("pragma max_page_count = 100000")
+    held.close()
+    consumer.handle(batch)
+    consumer.retry(now=True)
+    assert sorted(context.inside()) == sorted(each.id for each in batch)
+    assert consumer.parked() == []
 
 
 @value
