@@ -203,19 +203,17 @@ def server() -> Iterator[str]:
         yield private.url
 
 
-def run(seconds: float, runs: int, grown: int, *, memory: bool) -> list[Row]:
-    """The whole measurement."""
+def run(seconds: float, runs: int, grown: int, *, memory: bool) -> Iterator[list[Row]]:
+    """The whole measurement, group by group."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = stack.enter_context(server())
-        rows = []
         for group, kind in (("SQLite", "file"), ("PostgreSQL", "postgresql")):
             (folder / kind).mkdir()
             with place(kind, folder / kind, url) as found:
-                rows += measure(group, found, folder, seconds, runs)
+                yield measure(group, found, folder, seconds, runs)
         if grown:
-            rows += growth.measure(url, folder, grown, seconds, runs, memory=memory)
-        return rows
+            yield growth.measure(url, folder, grown, seconds, runs, memory=memory)
 
 
 def main() -> int:

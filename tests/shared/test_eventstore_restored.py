@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from shared.errors import Refused, Unavailable
 from shared.eventstore import Bookmark, EventStore
@@ -46,12 +46,15 @@ def test_nothing_is_appended_where_readers_have_passed_long_ago(restored: EventS
 @pytest.mark.real_postgres
 def test_a_position_that_is_taken_is_not_taken_for_a_conflict(restored: EventStore) -> None:
     """As where the counter was set back under a connection that had asked before."""
-    for text_of in (["x"], ["x", "y"]):
-        with pytest.raises(Unavailable, match=r"log\.counter_behind"), restored.database.write() as tx:
+    for texts in (["x"], ["x", "y"]):
+        with restored.database.write() as tx:
             tx.info[_CHECKED] = True
-            restored.agency("jobcenter").change(
-                Notebook, "6", lambda n, t=text_of: n.take("p", *t), command_id="c", tx=tx
-            )
+            with pytest.raises(Unavailable, match=r"log\.counter_behind"):
+                _take(restored, texts, tx)
+
+
+def _take(store: EventStore, texts: list[str], tx: Connection) -> None:
+    store.agency("jobcenter").change(Notebook, "6", lambda n: n.take("p", *texts), command_id="c", tx=tx)
 
 
 @pytest.mark.real_postgres
