@@ -22,7 +22,7 @@ from uuid import uuid4
 from shared.eventstore import AgencyStore, EventStore
 from tests.bench import growth, limits
 from tests.bench.entries import Entry, EntrySealed, EntryWritten
-from tests.bench.table import Row, interleaved, options, rate, report
+from tests.bench.table import Row, interleaved, options, rate, report_groups
 from tests.support.servers import private_postgres
 from tests.support.stores import Place, place
 
@@ -223,7 +223,7 @@ def main() -> int:
     )
     parser.add_argument("--memory", action="store_true", help="also read the whole grown log and watch the memory")
     chosen = parser.parse_args()
-    report(run(chosen.seconds, chosen.runs, chosen.grown, memory=chosen.memory), chosen.json)
+    report_groups(run(chosen.seconds, chosen.runs, chosen.grown, memory=chosen.memory), chosen.json)
     return 0
 
 

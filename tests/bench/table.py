@@ -122,8 +122,13 @@ def options(description: str | None, *, seconds: float = 1.0, runs: int = 3) -> 
     return parser
 
 
-def report(groups: Iterable[Iterable[Row]], to: Path | None) -> None:
-    """Show the rows group by group as they come, and save them all if a file is named."""
+def report(rows: Iterable[Row], to: Path | None) -> None:
+    """Show them, and save them if a file is named."""
+    report_groups([rows], to)
+
+
+def report_groups(groups: Iterable[Iterable[Row]], to: Path | None) -> None:
+    """The same for a long measurement: each group is shown when it comes."""
     rows: list[Row] = []
     for group in groups:
         fresh = list(group)
