@@ -12,7 +12,7 @@ AWAY_SECONDS = 60
 
 
 def kills(scene: Scene, chance: random.Random) -> None:
-    scene.kill(chance, 150)
+    scene.kill(chance, 150, longest=1)
 
 
 def broker_away(scene: Scene, _: random.Random) -> None:
@@ -66,7 +66,7 @@ def everything_at_once(scene: Scene, chance: random.Random) -> None:
     threads = [threading.Thread(target=other) for other in others]
     for thread in threads:
         thread.start()
-    scene.kill(chance, 100)
+    scene.kill(chance, 100, longest=1)
     for thread in threads:
         thread.join()
 
