@@ -22,7 +22,7 @@ TEXT = "x" * 400
 _SEED = (
     "insert into events (agency, stream, version, category, type, schema_version, data, meta, event_id, recorded_at)"
     " select 'bench', 'entry-' || md5((number / {stream})::text), 1 + number % {stream}, 'entry', 'EntryWritten', 1,"
-    ' \'{{"title":"{text}"}}\', \'{{"command":"c-\' || number || \'"}}\', gen_random_uuid(), now()'
+    " '{{\"title\":\"{text}\"}}', json_build_object('command', 'c-' || number), gen_random_uuid(), now()"
     " from generate_series({first}, {last}) as number"
 )
 
