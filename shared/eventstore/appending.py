@@ -8,7 +8,7 @@ from shared.eventstore.restored import check_counter
 from shared.groupcommit import GroupCommit
 
 WRITERS = 2
-"""Connections of a process that append. One writes while the other waits for the disk; a third gains nothing."""
+"""Connections of a process that append: one takes the next batch while the other waits for the disk."""
 
 
 class _Job:

@@ -249,21 +249,16 @@ class AgencyStore:
     def _standing(self, aggregate: type[A], stream: Stream, tx: Connection | None) -> _Standing[A]:
         store = self._store
         with store.database.direct(tx) as direct:
-            kept = store.snapshots.find(direct, aggregate, stream, tx) if snapshots.every(aggregate) else None
-            past = store.log.past(direct, self.name, stream.name, kept.version if kept else 0)
+            found = store.snapshots.find(direct, aggregate, stream, tx) if snapshots.every(aggregate) else None
+            base = found or Snapshot(aggregate(), 0, 0, {})
+            past = store.log.past(direct, self.name, stream.name, base.version)
         history = store.codec.history(self.name, stream.name, past, tx)
-        last = past[-1] if past else None
-        state = aggregate() if kept is None else kept.state
+        state = base.state
         for event in history.events:
             state = state.apply(event)
-        return _Standing(
-            state,
-            last[0] if last else kept.version if kept else 0,
-            last[1] if last else kept.position if kept else 0,
-            {**kept.commands, **history.commands} if kept else history.commands,
-            history.commands,
-            kept.version if kept else 0,
-        )
+        version, position = past[-1][:2] if past else (base.version, base.position)
+        commands = {**base.commands, **history.commands}
+        return _Standing(state, version, position, commands, history.commands, base.version)
 
     def _keep(self, stream: Stream, snapshot: Snapshot[A], tx: Connection | None) -> None:
         """One that cannot be kept now is kept after the next change: what was appended stands without it."""
