@@ -6,6 +6,7 @@ from contextlib import suppress
 from threading import Event
 from typing import Any
 
+from amqp import spec
 from kombu import Connection
 
 import shared.transport
@@ -15,6 +16,7 @@ from shared.messaging.message import Message, on_the_wire
 from shared.messaging.topology import CONNECT_SECONDS, release
 
 CONFIRM_SECONDS = 30.0
+MANDATORY = True
 
 
 class Publisher:
@@ -41,16 +43,18 @@ class Publisher:
         try:
             channel = self._channel()
             for message in messages:
-                channel.basic_publish(
-                    on_the_wire(channel, message),
-                    exchange=self._exchange,
-                    routing_key=message.type,
-                    mandatory=not self._embedded,
-                )
+                self._send(channel, on_the_wire(channel, message), message.type)
             self._wait(self._connection, len(messages), stop)
         except BaseException:
             self.close()
             raise
+
+    def _send(self, channel: Any, prepared: Any, key: str) -> None:
+        """As `basic_publish` does, without its look at the socket before each message: one in `_wait` will do."""
+        if self._embedded:
+            channel.basic_publish(prepared, exchange=self._exchange, routing_key=key)
+        else:
+            channel.send_method(spec.Basic.Publish, "Bssbb", (0, self._exchange, key, MANDATORY, False), prepared)
 
     def close(self) -> None:
         """Give up the connection; the next `publish` makes a new one."""
