@@ -10,77 +10,52 @@ audit log has already hashed; personal fields are sealed before they arrive (`sh
 """
 
 import os
-import sqlite3
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool, StaticPool
 
+from shared.direct import Checkout, Direct, LockedStatements, Session, Statements, is_away, unavailable
 from shared.errors import Unavailable
 
+Made = TypeVar("Made")
 Dialect = Literal["sqlite", "postgresql"]
 BUSY_SECONDS = 10
 LOCK_SECONDS = 10
 IDLE_SECONDS = 60
 POOLED, BURST = 4, 28
-LARGEST_COMMIT = 128
 
 _HOOKS = "handschlag.after_commit"
+_HAND_ON = "a write transaction is open in this thread: hand its connection on"
 _writer_locks: dict[str, "WriterLock"] = {}
 
 
-class Duplicate(Exception):
-    """A row with the same unique key stands already; the statement changed nothing."""
-
-
-class Direct(Protocol):
-    """Runs single statements on the cursor of the driver, in the driver's own parameter style."""
-
-    def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        """Read."""
-        ...
-
-    def write(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        """Write; answers with what the statement returns. Raises `Duplicate`, and then nothing was written."""
-        ...
-
-
 class WriterLock:
-    """The right to write to one SQLite file, held by one thread (or green thread) at a time.
-
-    `waiting` are single statements whose threads wait for the lock; whoever gets it runs them all in one commit.
-    """
+    """The right to write to one SQLite file, held by one thread (or green thread) at a time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._owner: int | None = None
-        self.waiting: deque[_Job] = deque()
 
     def mine(self) -> bool:
         """Whether the present thread holds it."""
         return self._owner == threading.get_ident()
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Hold it; `Unavailable` when it does not become free in time."""
-        if self.mine():
-            message = "a write transaction is open in this thread: hand its connection on"
-            raise RuntimeError(message)
+        if self._owner == threading.get_ident():
+            raise RuntimeError(_HAND_ON)
         if not self._lock.acquire(timeout=BUSY_SECONDS):
             raise Unavailable("database.busy", "another writer does not finish", "send the same again later")
         self._owner = threading.get_ident()
-        try:
-            yield
-        finally:
-            self._owner = None
-            self._lock.release()
+
+    def __exit__(self, *_: object) -> None:
+        self._owner = None
+        self._lock.release()
 
 
 class Database:
@@ -91,11 +66,15 @@ class Database:
         self.dialect: Dialect = "sqlite" if self.url.get_backend_name() == "sqlite" else "postgresql"
         self.in_memory = self.dialect == "sqlite" and self.url.database in (None, "", ":memory:")
         self._open: Connection | None = None
-        self._committing: Engine | None = None
+        self._writer: WriterLock | None = None
+        self._sessions: list[Session] = []
+        self._ends: list[Callable[[], None]] = []
+        self._making = threading.RLock()
+        self._made: dict[object, Any] = {}
         if self.dialect == "sqlite":
             self.key = f"memory:{id(self)}" if self.in_memory else os.path.realpath(str(self.url.database))
             self._writer = WriterLock() if self.in_memory else _writer_locks.setdefault(self.key, WriterLock())
-            self.engine = _sqlite_engine(self.url, in_memory=self.in_memory)
+            self.engine = self._committing = _sqlite_engine(self.url, in_memory=self.in_memory)
         else:
             self.key = self.url.render_as_string(hide_password=True)
             self.engine = _postgresql_engine(self.url, pool_pre_ping=True)
@@ -104,20 +83,20 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One transaction that only reads. In memory it sees an open write transaction of the same thread."""
-        if self.in_memory and self._writer.mine():
-            yield self._held()
-        elif self.in_memory:
-            with self._writer.held(), self._transaction(writes=False) as connection, self._opened(connection):
-                yield connection
-        else:
+        if self._writer is None or not self.in_memory:
             with _available(), self._transaction(writes=False) as connection:
+                yield connection
+        elif self._writer.mine():
+            yield self._held()
+        else:
+            with self._writer, self._transaction(writes=False) as connection, self._opened(connection):
                 yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction, committed at the end of the block, rolled back if it raises."""
-        if self.dialect == "sqlite":
-            with self._writer.held(), _available(), self._transaction(writes=True) as connection:
+        if self._writer is not None:
+            with self._writer, _available(), self._transaction(writes=True) as connection:
                 with self._opened(connection):
                     yield connection
                 hooks = connection.info.pop(_HOOKS, [])
@@ -128,31 +107,71 @@ class Database:
         for hook in hooks:
             hook()
 
-    @contextmanager
-    def direct(self, tx: Connection | None = None) -> Iterator[Direct]:
+    def direct(self, tx: Connection | None = None) -> AbstractContextManager[Direct]:
         """Statements on the driver's cursor: each a transaction of its own, or all within `tx`."""
-        if tx is None and self.in_memory and self._writer.mine():
-            tx = self._held()
-        if tx is not None:
-            yield _Within(tx.connection.dbapi_connection, savepoints=self.dialect == "postgresql")
-        elif self._committing is not None:
-            with _available(), _raw(self._committing) as connection:
-                yield _Within(connection, savepoints=False)
-        else:
-            with _available(), _raw(self.engine) as connection:
-                yield _SqliteDirect(connection, self._writer, lock_reads=self.in_memory)
+        enclosing = self.enclosing(tx)
+        if enclosing is None:
+            return self._checkout()
+        raw = enclosing.connection.dbapi_connection
+        return nullcontext(Statements(raw, savepoints=self.dialect == "postgresql"))
+
+    def enclosing(self, tx: Connection | None) -> Connection | None:
+        """The transaction that statements of this thread belong to: `tx`, or in memory the one that is open anyway."""
+        if tx is None and self._writer is not None and self.in_memory and self._writer.mine():
+            return self._held()
+        return tx
+
+    def free_to_write(self) -> None:
+        """RuntimeError where this thread has a write transaction open and would wait for itself."""
+        if self._writer is not None and self._writer.mine():
+            raise RuntimeError(_HAND_ON)
+
+    def session(self, prepare: Callable[[Direct], None] | None = None) -> Session:
+        """A connection that is kept until the database is closed. For one caller at a time."""
+        made = Session(self._checkout, prepare)
+        self._sessions.append(made)
+        return made
+
+    def once(self, make: Callable[["Database"], Made]) -> Made:
+        """What `make` makes of this database; made once, and shared by all who ask for it."""
+        with self._making:
+            if make not in self._made:
+                self._made[make] = make(self)
+            made: Made = self._made[make]
+            return made
+
+    def on_close(self, end: Callable[[], None]) -> None:
+        """Call `end` before the connections are closed."""
+        self._ends.append(end)
 
     def forget_deleted(self) -> None:
         """Let nothing that was deleted lie about in a SQLite file or its write-ahead log. PostgreSQL: see VACUUM."""
         if self.dialect == "sqlite" and not self.in_memory:
-            with self._writer.held(), _available(), _raw(self.engine) as connection:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with self.direct() as direct:
+                direct.write("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Give all connections back. Closing twice changes nothing."""
+        for end in self._ends:
+            end()
+        for session in self._sessions:
+            session.close()
         self.engine.dispose()
-        if self._committing is not None:
-            self._committing.dispose()
+        self._committing.dispose()
+
+    def _checkout(self) -> Checkout:
+        return Checkout(self._committing.raw_connection, self._statements, self._lost)
+
+    def _lost(self) -> None:
+        """A connection broke, and so did its siblings: all start afresh."""
+        self._committing.dispose()
+        for session in self._sessions:
+            session.stale = True
+
+    def _statements(self, raw: Any) -> Direct:
+        if self._writer is None:
+            return Statements(raw)
+        return LockedStatements(raw, self._writer, lock_reads=self.in_memory)
 
     def _held(self) -> Connection:
         if self._open is None:
@@ -182,188 +201,14 @@ def after_commit(tx: Connection, hook: Callable[[], None]) -> None:
     tx.info.setdefault(_HOOKS, []).append(hook)
 
 
-class _Within:
-    """Statements on a connection of psycopg, or within a transaction that is open."""
-
-    def __init__(self, connection: Any, *, savepoints: bool) -> None:
-        self._connection = connection
-        self._savepoints = savepoints
-
-    def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        cursor = self._connection.cursor()
-        try:
-            cursor.execute(statement, parameters)
-            found: list[Any] = cursor.fetchall()
-            return found
-        finally:
-            cursor.close()
-
-    def write(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        cursor = self._connection.cursor()
-        try:
-            if self._savepoints:
-                cursor.execute("savepoint direct")
-            try:
-                cursor.execute(statement, parameters)
-                found: list[Any] = cursor.fetchall() if cursor.description else []
-            except Exception as error:
-                if self._savepoints and not self._connection.closed:
-                    cursor.execute("rollback to savepoint direct")
-                raise _translated(error) from error
-            if self._savepoints:
-                cursor.execute("release savepoint direct")
-            return found
-        finally:
-            cursor.close()
-
-
-class _SqliteDirect:
-    """Statements on a SQLite connection in autocommit; writing takes the file's writer lock first."""
-
-    def __init__(self, connection: Any, writer: WriterLock, *, lock_reads: bool) -> None:
-        self._connection = connection
-        self._writer = writer
-        self._lock_reads = lock_reads
-
-    def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        if self._lock_reads:
-            return self.write(statement, parameters)
-        return self._run(statement, parameters)
-
-    def write(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        """Alone, or in one commit with the statements of others who wait for the same lock."""
-        job = _Job(statement, parameters)
-        if not self._writer.mine():
-            self._writer.waiting.append(job)
-        while not job.done:
-            try:
-                with self._writer.held():
-                    if not job.done:
-                        self._commit_waiting()
-            except Unavailable:
-                if job.withdrawn_from(self._writer.waiting):
-                    raise
-        return job.result()
-
-    def _commit_waiting(self) -> None:
-        """Each statement succeeds or fails by itself; those that succeed are made durable together."""
-        waiting = self._writer.waiting
-        jobs = [waiting.popleft() for _ in range(min(len(waiting), LARGEST_COMMIT))]
-        try:
-            if len(jobs) == 1:
-                self._attempt(jobs[0])
-            elif jobs:
-                self._connection.execute("begin immediate")
-                for job in jobs:
-                    self._attempt(job)
-                    if not self._connection.in_transaction:
-                        return
-                self._connection.execute("commit")
-            for job in jobs:
-                job.committed = True
-        except sqlite3.Error as error:
-            for job in jobs:
-                job.failed = error
-        finally:
-            if self._connection.in_transaction:
-                self._connection.execute("rollback")
-            for job in jobs:
-                job.done = True
-
-    def _attempt(self, job: "_Job") -> None:
-        try:
-            job.found = self._run(job.statement, job.parameters)
-        except (Duplicate, sqlite3.Error) as error:
-            job.failed = error
-
-    def _run(self, statement: str, parameters: Sequence[Any]) -> list[Any]:
-        try:
-            found: list[Any] = self._connection.execute(statement, parameters).fetchall()
-        except sqlite3.Error as error:
-            raise _translated(error) from error
-        return found
-
-
-class _Job:
-    """A statement that waits to be written, by its own thread or by another that writes anyway."""
-
-    def __init__(self, statement: str, parameters: Sequence[Any]) -> None:
-        self.statement = statement
-        self.parameters = parameters
-        self.found: list[Any] = []
-        self.failed: Exception | None = None
-        self.committed = False
-        self.done = False
-
-    def withdrawn_from(self, waiting: "deque[_Job]") -> bool:
-        """Whether nobody has taken it up yet, and nobody will any more."""
-        try:
-            waiting.remove(self)
-        except ValueError:
-            return False
-        return True
-
-    def result(self) -> list[Any]:
-        """What the statement returned; raises what it failed with, or `Unavailable` when it was never committed."""
-        if self.failed is not None:
-            raise self.failed
-        if not self.committed:
-            raise _unavailable()
-        return self.found
-
-
-def _translated(error: Exception) -> Exception:
-    unique = getattr(error, "sqlstate", None) == "23505" or getattr(error, "sqlite_errorname", "") in (
-        "SQLITE_CONSTRAINT_UNIQUE",
-        "SQLITE_CONSTRAINT_PRIMARYKEY",
-    )
-    return Duplicate() if unique else error
-
-
 @contextmanager
 def _available() -> Iterator[None]:
-    """A database that is away, locked or shutting down is `Unavailable`, whichever driver says so."""
     try:
         yield
-    except (DBAPIError, PoolTimeout) as error:
-        if isinstance(error, PoolTimeout) or _is_away(error.orig):
-            raise _unavailable() from error
-        raise
     except Exception as error:
-        if _is_away(error):
-            raise _unavailable() from error
+        if is_away(error):
+            raise unavailable() from error
         raise
-
-
-def _is_away(error: object) -> bool:
-    if isinstance(error, sqlite3.OperationalError):
-        return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN"))
-    if type(error).__module__.partition(".")[0] != "psycopg":
-        return False
-    state = getattr(error, "sqlstate", None)
-    names = {base.__name__ for base in type(error).__mro__}
-    if state is None:
-        return bool(names & {"OperationalError", "InterfaceError"})
-    return str(state)[:2] in ("08", "53", "57") or state in ("55P03", "25P03", "40001", "40P01")
-
-
-def _unavailable() -> Unavailable:
-    return Unavailable("database.unavailable", "the database does not answer or is busy", "send the same again later")
-
-
-@contextmanager
-def _raw(engine: Engine) -> Iterator[Any]:
-    """The driver's connection out of the pool. When it broke, so did its siblings: the pool starts afresh."""
-    pooled = engine.raw_connection()
-    try:
-        yield pooled.dbapi_connection
-    except Exception:
-        if getattr(pooled.dbapi_connection, "closed", False):
-            pooled.invalidate()
-            engine.dispose()
-        raise
-    finally:
-        pooled.close()
 
 
 def with_driver(url: URL) -> URL:

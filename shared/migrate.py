@@ -1,7 +1,7 @@
 """Brings the database of one service up to date: the branch of the event store, then that of the read models.
 
-Safe to run from several processes at once, and again at any time. A first run on PostgreSQL makes the database if
-the role may do so.
+Safe to run from several processes at once, and again at any time; after a backup was restored, it moves the counter
+of positions on, beyond all that was ever seen. A first run on PostgreSQL makes the database if the role may do so.
 """
 
 from pathlib import Path
@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from shared.config import Settings
 from shared.database import Database, with_driver
 from shared.errors import Unavailable
+from shared.eventstore.restored import move_counter_on
 
 ROOT = Path(__file__).resolve().parent.parent
 _LOCK = 0x68_61_6E_64
@@ -32,6 +33,7 @@ def migrate(service: str, database_url: str, *, root: Path = ROOT) -> None:
         with database.write() as tx:
             _one_at_a_time(tx)
             command.upgrade(configuration(service, root, tx), "heads")
+            move_counter_on(tx)
     finally:
         database.close()
 

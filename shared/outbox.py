@@ -7,7 +7,6 @@ killed at any moment loses nothing and repeats a page at most; a message's id is
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from threading import Event
 from typing import Protocol
 
@@ -23,7 +22,12 @@ from shared.messaging import Message, Publisher
 PAGE = 500
 BOOKMARK = "relay"
 
-Outbound = Callable[[Recorded], Message | None]
+Outbound = Callable[[Recorded], Message | Sequence[Message] | None]
+"""What others are told of an event: nothing, a message, or the same in several versions.
+
+Several are told while a new version is being rolled out: they bear the same id, so that a reader who understands more
+than one of them acts once, and each reader passes over those it does not understand.
+"""
 
 
 class Context(Protocol):
@@ -51,7 +55,7 @@ def relay_once(context: Context, outbound: Outbound, publisher: Publishes, stop:
     records = context.store.follow(bookmark.position(), PAGE)
     if not records:
         return 0
-    publisher.publish([message for record in records if (message := _message(outbound, record))], stop)
+    publisher.publish([message for record in records for message in messages_of(outbound, record)], stop)
     with context.database.write() as tx:
         if bookmark.locked(tx) < records[-1].position:
             bookmark.move(tx, records[-1].position)
@@ -76,16 +80,23 @@ def relay(context: Context, outbound: Outbound, stop: Event) -> None:
         publisher.close()
 
 
-def _message(outbound: Outbound, record: Recorded) -> Message | None:
-    message = outbound(record)
-    if message is None:
-        return None
-    return replace(
-        message,
+def messages_of(outbound: Outbound, record: Recorded) -> list[Message]:
+    """What others are told of that event, complete: id, agency, trace, stream and position are the event's."""
+    told = outbound(record)
+    if told is None:
+        return []
+    return [_told_of(record, message) for message in ([told] if isinstance(told, Message) else told)]
+
+
+def _told_of(record: Recorded, message: Message) -> Message:
+    return Message(
         id=record.event_id,
+        type=message.type,
         agency=message.agency or record.agency,
+        data=message.data,
         trace=message.trace or record.trace,
         key=message.key or f"{record.agency}/{record.stream}",
+        position=record.position,
     )
 
 

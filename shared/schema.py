@@ -44,7 +44,7 @@ def parse(cls: type[T], data: object, *, code: str = "request.invalid") -> T:
     if not isinstance(data, Mapping):
         raise Invalid(code, "expected a JSON object", "send an object", [("", "expected a JSON object")])
     try:
-        loaded: T = schema_of(typing.cast("Any", cls))().load(data)
+        loaded: T = _loader(typing.cast("Any", cls)).load(data)
     except ma.ValidationError as error:
         raise Invalid(code, "the request has faulty fields", problems=list(_problems(error.messages))) from None
     return loaded
@@ -132,6 +132,12 @@ class _Personal(fields.Field):
 
 class _Passed(fields.Field):
     """JSON that is passed through as it stands."""
+
+
+@cache
+def _loader(cls: type) -> ma.Schema:
+    """Making one takes longer than loading by it."""
+    return schema_of(cls)()
 
 
 def _field(annotation: Any, *, required: bool) -> fields.Field:

@@ -29,3 +29,9 @@ select format('grant update, delete on %I to %I', tablename, :'role')
 from pg_tables
 where schemaname = 'public'
 and tablename not in ('events', 'leaf', 'node', 'checkpoint', 'cosignature', 'alembic_version') \gexec
+
+-- A day of the inbox is dropped by emptying its partition.
+select format('grant truncate on %I to %I', tablename, :'role')
+from pg_tables
+where schemaname = 'public'
+and tablename ~ '^inbox_slot_\d\d$' \gexec

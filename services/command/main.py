@@ -30,7 +30,8 @@ COMMANDS = {
     "export": ("services.command.export", "export", "Take a part of the audit log along, to verify it elsewhere."),
     "keys": ("services.command.custody", "keys", "Rotate the keys that wrap persons' keys; erase again."),
     "registers": ("services.command.registers", "registers", "Registers of processing, breaches and impact (GDPR)."),
-    "parked": ("services.command.parked", "parked", "Messages that a service could not handle: list, retry, give up."),
+    "parked": ("services.command.parked", "parked", "Messages that a service could not handle: list, retry, repair."),
+    "projections": ("services.command.projections", "projections", "How read models stand; rebuild one meanwhile."),
 }
 
 

@@ -16,8 +16,9 @@ class Bookmark:
     def position(self, tx: Connection | None = None) -> int:
         """The last position that was dealt with; 0 at first.
 
-        Raises `Refused("bookmark.ahead_of_log")` when the log ends before it: one of the two was restored from
-        another time. Going on would skip events, so somebody has to decide (`rebuild`, or restore the right log).
+        Raises `Refused("bookmark.ahead_of_log")` when the log ends before it, and `Refused("bookmark.other_log")`
+        when another event stands there: one of the two was restored from another time, and the log may have grown
+        since. Going on would skip events, so somebody has to decide (`rebuild`, or restore the right log).
         """
         if tx is None:
             with self._database.read() as connection:
@@ -34,22 +35,31 @@ class Bookmark:
 
     def move(self, tx: Connection, position: int) -> None:
         """Set it, back or forth. Stands or falls with `tx`."""
-        statement = text(
-            "insert into bookmarks (name, position) values (:name, :position)"
-            " on conflict (name) do update set position = excluded.position"
-        )
-        tx.execute(statement, {"name": self.name, "position": position})
+        tx.execute(_MOVE, {"name": self.name, "position": position})
 
     def _read(self, connection: Connection, suffix: str = "") -> int:
-        found = connection.execute(
-            text(f"select position from bookmarks where name = :name{suffix}"),  # noqa: S608 - a word of ours
-            {"name": self.name},
-        ).scalar()
-        position = int(found or 0)
-        if position > int(connection.execute(text("select coalesce(max(position), 0) from events")).scalar_one()):
-            raise Refused(
-                "bookmark.ahead_of_log",
-                f"the bookmark {self.name} stands behind the end of the log",
-                "restore the log that belongs to it, or rebuild from the start",
-            )
-        return position
+        found = connection.execute(text(_READ + suffix), {"name": self.name}).one_or_none()
+        if found is None:
+            return 0
+        position, event_id, there, end = found
+        if position > end:
+            raise self._refusal("bookmark.ahead_of_log", "stands behind the end of the log")
+        if event_id is not None and event_id != there:
+            raise self._refusal("bookmark.other_log", "stands at an event that is not in this log")
+        return int(position)
+
+    def _refusal(self, code: str, detail: str) -> Refused:
+        remedy = "restore the log that belongs to it, or rebuild from the start"
+        return Refused(code, f"the bookmark {self.name} {detail}", remedy)
+
+
+_READ = (
+    "select position, event_id,"
+    " (select cast(event_id as text) from events where events.position = bookmarks.position),"
+    " (select coalesce(max(position), 0) from events) from bookmarks where name = :name"
+)
+_MOVE = text(
+    "insert into bookmarks (name, position, event_id)"
+    " values (:name, :position, (select cast(event_id as text) from events where position = :position))"
+    " on conflict (name) do update set position = excluded.position, event_id = excluded.event_id"
+)

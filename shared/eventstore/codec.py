@@ -5,6 +5,7 @@ version. Who each sealed field is about stands in `meta` beside the event, becau
 writing knows it; whoever changes that note gets a field that does not open.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -36,6 +37,17 @@ class Row(NamedTuple):
     recorded_at: Any
 
 
+class Past(NamedTuple):
+    """What is needed of an event to replay its stream."""
+
+    version: int
+    position: int
+    type: str
+    schema_version: int
+    data: str
+    meta: str
+
+
 class Draft(NamedTuple):
     """An event on its way into the table."""
 
@@ -45,6 +57,20 @@ class Draft(NamedTuple):
     data: str
     meta: str
     event_id: str
+
+
+class History(NamedTuple):
+    """What happened in a stream, and by which commands: the version and position each of them led to."""
+
+    events: list[Event]
+    commands: dict[str, tuple[int, int]]
+
+
+class _Place(NamedTuple):
+    agency: str
+    stream: str
+    version: int
+    schema_version: int
 
 
 class Slot(NamedTuple):
@@ -81,56 +107,76 @@ class Codec:
             sealed = self._keys.seal(slot.agency, owner, orjson.dumps(value), bound_to, tx)
             return {"$sealed": sealed, "v": SEALED_FORM}
 
-        data = write_event(event, seal)
+        data = _text(write_event(event, seal))
         meta = _text(_meta(origin, owners))
-        return Draft(slot.version, cls.__name__, cls.version, _text(data), meta, slot.event_id)
+        return Draft(slot.version, cls.__name__, cls.version, data, meta, slot.event_id)
 
-    def recorded(self, rows: list[Row], tx: Connection | None = None) -> list[Recorded]:
+    def recorded(self, rows: Sequence[Row], tx: Connection | None = None) -> list[Recorded]:
         """The rows as events, in their order. Fields of erased persons come back as `ERASED`."""
         metas: list[Json] = [orjson.loads(row.meta) for row in rows]
-        persons = {
-            (row.agency, owner)
-            for row, meta in zip(rows, metas, strict=True)
-            for owner in meta.get("personal", {}).values()
-        }
-        if persons:
-            self._keys.fetch(persons, tx)
+        self._fetch([(row.agency, meta) for row, meta in zip(rows, metas, strict=True) if "personal" in meta], tx)
         return [self._recorded(row, meta, tx) for row, meta in zip(rows, metas, strict=True)]
 
+    def history(self, agency: str, stream: str, past: Sequence[Past], tx: Connection | None = None) -> History:
+        """The same for one stream, with no more than a decision needs."""
+        metas: list[Json] = [orjson.loads(row[5]) for row in past]
+        self._fetch([(agency, meta) for meta in metas if "personal" in meta], tx)
+        events: list[Event] = []
+        commands: dict[str, tuple[int, int]] = {}
+        for (version, position, name, schema_version, text, _), meta in zip(past, metas, strict=True):
+            data = orjson.loads(text)
+            if "personal" in meta:
+                self._open(_Place(agency, stream, version, schema_version), data, meta["personal"], tx)
+            events.append(_event(name, schema_version, data))
+            commands[meta["command"]] = (version, position)
+        return History(events, commands)
+
+    def _fetch(self, metas: Sequence[tuple[str, Json]], tx: Connection | None) -> None:
+        if metas:
+            self._keys.fetch({(agency, owner) for agency, meta in metas for owner in meta["personal"].values()}, tx)
+
     def _recorded(self, row: Row, meta: Json, tx: Connection | None) -> Recorded:
-        data = orjson.loads(row.data)
-        for pointer, owner in meta.get("personal", {}).items():
-            self._open(row, data, pointer, owner, tx)
-        return Recorded(
-            agency=row.agency,
-            stream=row.stream,
-            category=row.category,
-            id=row.stream[len(row.category) + 1 :],
-            version=row.version,
-            position=row.position,
-            event=_event(row.type, row.schema_version, data),
-            event_id=row.event_id,
-            recorded_at=moment(row.recorded_at),
+        position, agency, stream, version, category, name, schema_version, text, _, event_id, recorded_at = row
+        data = orjson.loads(text)
+        if "personal" in meta:
+            self._open(_Place(agency, stream, version, schema_version), data, meta["personal"], tx)
+        made = object.__new__(Recorded)
+        made.__dict__.update(
+            agency=agency,
+            stream=stream,
+            category=category,
+            id=stream[len(category) + 1 :],
+            version=version,
+            position=position,
+            event=_event(name, schema_version, data),
+            event_id=event_id,
+            recorded_at=moment(recorded_at),
             command_id=meta["command"],
             actor=meta.get("actor", ""),
             trace=meta.get("trace", ""),
         )
+        return made
 
-    def _open(self, row: Row, data: Json, pointer: str, owner: str, tx: Connection | None) -> None:
-        *path, last = pointer.split("/")[1:]
-        place: Any = data
-        for step in path:
-            place = place[_key(place, step)]
-        field = place[_key(place, last)]
-        if field.get("v") != SEALED_FORM:
-            raise Invalid("sealed.unknown_form", "a field was sealed in a way this version does not know")
-        bound_to = _bound_to(row.agency, row.stream, row.version, pointer, row.schema_version)
-        opened = self._keys.open(row.agency, owner, field["$sealed"], bound_to, tx)
-        place[_key(place, last)] = ERASED_JSON if isinstance(opened, Erased) else orjson.loads(opened)
+    def _open(self, at: _Place, data: Json, owners: dict[str, str], tx: Connection | None) -> None:
+        for pointer, owner in owners.items():
+            place, last = at_pointer(data, pointer)
+            field = place[last]
+            if field.get("v") != SEALED_FORM:
+                raise Invalid("sealed.unknown_form", "a field was sealed in a way this version does not know")
+            bound_to = _bound_to(at.agency, at.stream, at.version, pointer, at.schema_version)
+            opened = self._keys.open(at.agency, owner, field["$sealed"], bound_to, tx)
+            place[last] = ERASED_JSON if isinstance(opened, Erased) else orjson.loads(opened)
+
+
+def at_pointer(data: Any, pointer: str) -> tuple[Any, Any]:
+    """The object or list in which a JSON Pointer (RFC 6901) ends, and the key or index there."""
+    *path, last = pointer.split("/")[1:]
+    for step in path:
+        data = data[_key(data, step)]
+    return data, _key(data, last)
 
 
 def _key(place: Any, step: str) -> Any:
-    """One step of a JSON Pointer (RFC 6901) at `place`."""
     return int(step) if isinstance(place, list) else step.replace("~1", "/").replace("~0", "~")
 
 

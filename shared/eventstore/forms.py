@@ -26,7 +26,7 @@ def read_event(name: str, version: int, data: Json) -> Event:
     """A stored event as its present version; `Invalid` names what does not fit. Personal fields are open or erased."""
     cls: Any = event_class(name)
     try:
-        event: Event = _reader(cls)(data if version == cls.version else upcasted(name, version, data))
+        event: Event = reader_of(cls)(data if version == cls.version else upcasted(name, version, data))
     except (AttributeError, KeyError, TypeError, ValueError):
         return parse_event(name, version, data)
     return event
@@ -35,7 +35,7 @@ def read_event(name: str, version: int, data: Json) -> Event:
 def write_event(event: Event, seal: Seal) -> Json:
     """The JSON of an event, each personal value replaced by `seal(value, owner, JSON pointer)`."""
     cls: Any = type(event)
-    data: Json = _writer(cls)(event, seal, "")
+    data: Json = writer_of(cls)(event, seal, "")
     return data
 
 
@@ -56,7 +56,7 @@ def _bare(annotation: Any) -> tuple[Any, Sealed | None]:
 
 
 @cache
-def _reader(cls: Any) -> Reader:
+def reader_of(cls: Any) -> Reader:
     """Builds instances of a dataclass; TypeError when a field is missing or unknown."""
     hints = get_type_hints(cls, include_extras=True)
     fields = dataclasses.fields(cls)
@@ -117,7 +117,7 @@ def _inner_reader(inner: Any) -> Reader | None:
     if isinstance(inner, type) and issubclass(inner, Enum):
         return {member.value: member for member in inner}.__getitem__
     if dataclasses.is_dataclass(inner):
-        return _reader(cast(Any, inner))
+        return reader_of(cast(Any, inner))
     return {date: date.fromisoformat, datetime: datetime.fromisoformat}.get(inner)
 
 
@@ -125,7 +125,8 @@ def _inner_reader(inner: Any) -> Reader | None:
 
 
 @cache
-def _writer(cls: Any) -> Writer:
+def writer_of(cls: Any) -> Writer:
+    """Makes the JSON of instances of a dataclass; see `write_event`."""
     hints = get_type_hints(cls, include_extras=True)
     plan = [(field.name, *_value_writer(hints[field.name])) for field in dataclasses.fields(cls)]
 
@@ -161,7 +162,7 @@ def _inner_writer(inner: Any) -> Writer | None:
     if isinstance(inner, type) and issubclass(inner, Enum):
         return lambda item, _seal, _path: item.value
     if dataclasses.is_dataclass(inner):
-        return _writer(cast(Any, inner))
+        return writer_of(cast(Any, inner))
     plain: dict[Any, Writer] = {
         date: lambda item, _seal, _path: item.isoformat(),
         datetime: lambda item, _seal, _path: timestamp(item),

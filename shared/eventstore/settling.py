@@ -1,25 +1,43 @@
 """Which positions of the log are settled: no event will ever appear at or before them any more.
 
 PostgreSQL hands out positions at the insert and shows rows at the commit, so a later position may be seen first, and
-rollbacks leave holes for ever. An insert takes a RowExclusiveLock on the table before it draws its position and
-keeps it to the end of its transaction. So: whoever holds that lock at a moment *after* a page was read may still
-fill a hole of that page; once those holders are gone, what is missing is dead. Only writers of this table are waited
-for. Not valid on a standby, whose locks are its own.
+rollbacks leave holes for ever. Two things prove a position settled. It follows the last one that was delivered
+without a hole. Or: an insert takes a RowExclusiveLock on the table before it draws its position and keeps it to the
+end of its transaction; so whoever holds that lock at a moment *after* a page was read may still fill a hole of that
+page, and once those holders are gone, what is missing is dead (contracts/decisions/0027).
 
-SQLite has one writer at a time and draws positions inside its transaction: all that is visible is settled.
+What was found out so is written to the table `settled`, and then holds for everybody: usually one process per
+service looks (`watching`) and the others read up to its mark. On a standby, whose locks are its own, the mark is all
+there is. SQLite has one writer at a time and draws positions inside its transaction: all that is visible is settled.
 """
 
 import threading
+import time
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from shared.database import Direct
+from shared.database import Database
+from shared.direct import Direct
 from shared.eventstore.codec import Row
 from shared.eventstore.log import Log
 
-_HOLDERS = (
-    "select virtualtransaction from pg_locks where locktype = 'relation' and relation = 'events'::regclass"
+PATIENCE_SECONDS = 0.05
+
+_LOOK = (
+    "select pg_postmaster_start_time()::text, pg_is_in_recovery(), array(select virtualtransaction from pg_locks"
+    " where locktype = 'relation' and relation = 'events'::regclass"
     " and database = (select oid from pg_database where datname = current_database())"
-    " and mode = 'RowExclusiveLock' and granted"
+    " and mode = 'RowExclusiveLock' and granted)"
+)
+_STANDING = (
+    "select coalesce((select max(position) from events), 0), coalesce(max(position), 0), coalesce(max(holder), '')"
+    " from settled"
+)
+_PUBLISH = (
+    "insert into settled (only_row, position, holder, heartbeat)"
+    """ values (1, %s, %s, to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) on conflict (only_row)"""
+    " do update set position = greatest(settled.position, excluded.position), holder = excluded.holder,"
+    " heartbeat = excluded.heartbeat"
 )
 
 
@@ -28,6 +46,10 @@ class Settling(Protocol):
 
     def follow(self, direct: Direct, after: int, limit: int) -> list[Row]:
         """Settled events behind `after`, in order; none when there is nothing settled yet."""
+        ...
+
+    def ready(self, direct: Direct, after: int) -> bool:
+        """Whether `follow` would have any."""
         ...
 
     def settled(self, direct: Direct) -> int:
@@ -44,69 +66,117 @@ class VisibleIsSettled:
     def follow(self, direct: Direct, after: int, limit: int) -> list[Row]:
         return self._log.page(direct, after, limit)
 
+    def ready(self, direct: Direct, after: int) -> bool:
+        return self._log.position(direct) > after
+
     def settled(self, direct: Direct) -> int:
         return self._log.position(direct)
 
 
-class _Barrier(NamedTuple):
-    """Settled up to `top` as soon as all of `holders` have ended."""
+class Barriers:
+    """Positions that are settled as soon as all who held the lock when they were noted have ended."""
 
+    def __init__(self) -> None:
+        self._server = ""
+        self._held: list[_Barrier] = []
+
+    def look(self, server: str, top: int, holders: frozenset[str]) -> int:
+        """Note `top`, a position seen in an earlier statement than `holders`; the highest one that is settled now.
+
+        0 if there is none. What was noted of another server, before a restart or a failover, is worth nothing.
+        """
+        if server != self._server:
+            self._server, self._held = server, []
+        self._held = [_Barrier(held, before & holders) for held, before in self._held]
+        if all(barrier.top < top for barrier in self._held):
+            self._held.append(_Barrier(top, holders))
+        passed = max((barrier.top for barrier in self._held if not barrier.holders), default=0)
+        self._held = [barrier for barrier in self._held if barrier.top > passed]
+        return passed
+
+    def open(self) -> bool:
+        """Whether somebody is waited for."""
+        return bool(self._held)
+
+
+class _Barrier(NamedTuple):
     top: int
     holders: frozenset[str]
 
 
 class SettledByLocks:
-    """PostgreSQL. The mark only grows and is shared by all readers of this process."""
+    """PostgreSQL. One for all stores on a database, whatever their number of readers."""
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self, database: Database) -> None:
+        self._log = Log(database.dialect)
+        self._barriers = Barriers()
         self._lock = threading.Lock()
-        self._mark = 0
-        self._barriers: list[_Barrier] = []
+        self._stuck: dict[int, float] = {}
+        self.name = ""
+        """Set while this process is the one that looks for all: who it is."""
 
     def follow(self, direct: Direct, after: int, limit: int) -> list[Row]:
-        for _ in range(2):
-            mark = self._mark
-            page = self._log.page(direct, after, limit)
-            ready = self._ready(page, after, mark)
-            if len(ready) == len(page):
-                return ready
-            self._wait_for_holders(direct, page[-1].position)
-            if ready or self._mark == mark:
-                return ready
+        for again in (True, False):
+            page, mark = self._log.marked_page(direct, after, limit)
+            count = _ready([row.position for row in page], after, mark)
+            if count or not page or not (again and self._pass(direct, after, page[-1].position)):
+                return page[:count]
         return []
 
+    def ready(self, direct: Direct, after: int) -> bool:
+        positions, mark = self._log.marked_positions(direct, after, 100)
+        if not positions or _ready(positions, after, mark):
+            return bool(positions)
+        return self._pass(direct, after, positions[-1])
+
     def settled(self, direct: Direct) -> int:
-        top = self._log.position(direct)
-        if top > self._mark:
-            self._wait_for_holders(direct, top)
-        return self._mark
+        top, mark, _ = self._standing(direct)
+        return top if top <= mark else max(mark, self._look(direct, top))
 
-    def _ready(self, page: list[Row], after: int, mark: int) -> list[Row]:
-        """What of `page` was settled when it was read: up to `mark`, which is older, and on without a hole."""
-        count = sum(row.position <= mark for row in page)
-        if after <= mark:
-            reached = mark
-            while count < len(page) and page[count].position == reached + 1:
-                reached += 1
-                count += 1
-            self._advance(reached)
-        return page[:count]
+    def advance(self, direct: Direct) -> tuple[bool, bool]:
+        """What the process that looks for all does again and again: whether it came further, and waits for somebody."""
+        top, mark, holder = self._standing(direct)
+        if top <= mark and holder == self.name:
+            return False, False
+        passed = self._look(direct, top)
+        return passed > mark, self._barriers.open()
 
-    def _advance(self, position: int) -> None:
-        with self._lock:
-            self._mark = max(self._mark, position)
-            self._barriers = [barrier for barrier in self._barriers if barrier.top > self._mark]
+    def _pass(self, direct: Direct, after: int, top: int) -> bool:
+        """Get past the hole behind `after`; whether it worked.
 
-    def _wait_for_holders(self, direct: Direct, top: int) -> None:
-        """Put up a barrier at `top`, a position seen in an earlier statement, and pass those that are open.
-
-        Looking and noting are one step: holders seen earlier must not clear a barrier that was put up later.
+        Where another process looks for all, it is given a moment first: whoever is not heard of then, is not there.
         """
+        _, mark, holder = self._standing(direct)
+        if mark > after:
+            return True
+        if holder not in ("", self.name):
+            since = self._stuck.setdefault(after, time.monotonic())
+            if time.monotonic() - since < PATIENCE_SECONDS:
+                return False
+        self._stuck.clear()
+        return self._look(direct, top) > after
+
+    def _look(self, direct: Direct, top: int) -> int:
+        """Noting and looking are one step: holders seen earlier must not clear a barrier that was put up later."""
         with self._lock:
-            now = frozenset(row[0] for row in direct.rows(_HOLDERS))
-            self._barriers = [_Barrier(held, holders & now) for held, holders in self._barriers]
-            if all(barrier.top < top for barrier in self._barriers):
-                self._barriers.append(_Barrier(top, now))
-            self._mark = max([self._mark, *(barrier.top for barrier in self._barriers if not barrier.holders)])
-            self._barriers = [barrier for barrier in self._barriers if barrier.top > self._mark]
+            server, standby, holders = direct.rows(_LOOK)[0]
+            passed = 0 if standby else self._barriers.look(server, top, frozenset(holders))
+        if passed:
+            direct.write(_PUBLISH, [passed, self.name], may_collide=False)
+        return passed
+
+    def _standing(self, direct: Direct) -> tuple[int, int, str]:
+        top, mark, holder = direct.rows(_STANDING)[0]
+        return int(top), int(mark), str(holder)
+
+
+def _ready(positions: Sequence[int], after: int, mark: int) -> int:
+    """How many of a page are settled: up to `mark`, as it stood when the page was read, and on without a hole."""
+    count, reached = 0, max(after, mark)
+    for position in positions:
+        if position > mark:
+            if position != reached + 1:
+                break
+            reached = position
+        count += 1
+    return count

@@ -4,12 +4,14 @@
 given only after the commit (SQLite: written through to the disk). What was appended is never changed.
 """
 
-import secrets
+import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
-from uuid import UUID
+from functools import cache
+from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 
@@ -17,11 +19,16 @@ from shared.clock import Clock
 from shared.crypto import PersonKeys
 from shared.database import Database, after_commit
 from shared.domain import Aggregate, Event, Receipt, Recorded, category
-from shared.errors import Conflict, Invalid, Unavailable
+from shared.errors import Conflict, HandschlagError, Invalid, Unavailable
+from shared.eventstore import snapshots
+from shared.eventstore.appending import Appender
 from shared.eventstore.codec import Codec, Origin, Row, Slot
-from shared.eventstore.log import Log, Stream
+from shared.eventstore.log import Append, Log, Stream
+from shared.eventstore.restored import check_once
 from shared.eventstore.settling import SettledByLocks, Settling, VisibleIsSettled
+from shared.eventstore.snapshots import Commands, Snapshot, Snapshots
 from shared.eventstore.wakeup import wakeup
+from shared.eventstore.watching import Watch
 
 A = TypeVar("A", bound=Aggregate)
 Decide = Callable[[A], Sequence[Event]]
@@ -42,9 +49,12 @@ class EventStore:
         self.service = service
         self.codec = Codec(keys)
         self.log = Log(database.dialect)
+        self.appender = database.once(Appender)
+        self.snapshots = Snapshots(keys, database.dialect)
         self._bell = wakeup(database.key)
         sqlite = database.dialect == "sqlite"
-        self._settling: Settling = VisibleIsSettled(self.log) if sqlite else SettledByLocks(self.log)
+        self._settling: Settling = VisibleIsSettled(self.log) if sqlite else database.once(SettledByLocks)
+        self._watch = None if sqlite else database.once(Watch)
 
     def agency(self, name: str, *, actor: str = "", trace: str = "") -> "AgencyStore":
         """The streams of one agency; no other agency's stream can be reached through it, whatever its id.
@@ -81,24 +91,56 @@ class EventStore:
     def wait(self, after: int, timeout: float) -> bool:
         """Wait until `follow(after)` has something, at most `timeout` seconds; whether it has.
 
-        An append in this process wakes at once, one of another process is seen by looking every tenth of a second.
+        An append in this process wakes at once, one of another process within milliseconds (SQLite: a tenth of a
+        second). Whoever waits on PostgreSQL starts the watch of this process over the log.
         """
         until = time.monotonic() + timeout
         while True:
             rung = self._bell.rung()
-            if self.settled() > after:
-                return True
+            with self.database.direct() as direct:
+                if self._settling.ready(direct, after):
+                    return True
             left = until - time.monotonic()
             if left <= 0:
                 return False
+            if self._watch is not None:
+                self._watch.start()
             self._bell.wait(rung, min(left, POLL_SECONDS))
 
     def woken(self, tx: Connection | None) -> None:
         """Wake the readers: now, or after `tx` has been committed."""
         if tx is None:
-            self._bell.ring()
+            self._ring()
         else:
-            after_commit(tx, self._bell.ring)
+            after_commit(tx, self._ring)
+
+    def _ring(self) -> None:
+        self._bell.ring()
+        if self._watch is not None:
+            self._watch.appended()
+
+
+@dataclass(frozen=True)
+class _Standing(Generic[A]):
+    """How a stream stands: what was decided on, and the commands that led there, since the last snapshot and before."""
+
+    state: A
+    version: int
+    position: int
+    commands: Commands
+    recent: Commands
+    kept: int
+
+    def due(self, every: int, receipt: Receipt) -> bool:
+        """Whether a snapshot is to be kept after that change."""
+        return 0 < every <= receipt.version - self.kept
+
+    def after(self, events: Sequence[Event], command_id: str, receipt: Receipt) -> Snapshot[A]:
+        state = self.state
+        for event in events:
+            state = state.apply(event)
+        recent = {**self.recent, command_id: (receipt.version, receipt.position)}
+        return Snapshot(state, receipt.version, receipt.position, recent)
 
 
 class AgencyStore:
@@ -128,22 +170,44 @@ class AgencyStore:
         that transaction and stands or falls with it; otherwise the events are durable when this returns, and a
         connection to PostgreSQL that broke meanwhile is replaced once: the command id makes that safe.
         """
-        _check_command(command_id)
-        stream, origin = (
-            self._stream(aggregate, stream_id),
-            Origin(command_id, actor or self._actor, trace or self._trace),
-        )
+        origin = self._origin(command_id, actor, trace)
+        return self._changed(aggregate, self._stream(aggregate, stream_id), decide, origin, tx)
+
+    def create(
+        self,
+        aggregate: type[A],
+        stream_id: str,
+        decide: Decide[A],
+        *,
+        command_id: str,
+        actor: str = "",
+        trace: str = "",
+        tx: Connection | None = None,
+    ) -> Receipt:
+        """As `change`, for what is not there yet: decided on the empty aggregate and written without looking.
+
+        Where something stands already, or `decide` refuses the empty aggregate, it is `change`: a command that came
+        twice gets its first receipt. Right for any stream, and twice as fast for a new one.
+        """
+        origin = self._origin(command_id, actor, trace)
+        stream = self._stream(aggregate, stream_id)
         try:
-            return self._change(aggregate, stream, decide, origin, tx)
+            events = decide(aggregate())
+            position = self._append(stream, 0, events, origin, tx) if events else None
         except Unavailable as error:
-            if tx is not None or self._store.database.dialect == "sqlite" or error.code != "database.unavailable":
-                raise
-        return self._change(aggregate, stream, decide, origin, tx)
+            self._may_repeat(error, tx)
+            position = None
+        except HandschlagError:
+            position = None
+        if position is not None:
+            self._store.woken(tx)
+            return Receipt(stream.name, len(events), position)
+        return self._changed(aggregate, stream, decide, origin, tx)
 
     def load(self, aggregate: type[A], stream_id: str, tx: Connection | None = None) -> tuple[A, int]:
         """The aggregate as it stands and its version; an empty one and 0 when nothing happened yet."""
-        records = self.read(aggregate, stream_id, tx)
-        return replay(aggregate, records), len(records)
+        standing = self._standing(aggregate, self._stream(aggregate, stream_id), tx)
+        return standing.state, standing.version
 
     def read(self, aggregate: type[Aggregate], stream_id: str, tx: Connection | None = None) -> list[Recorded]:
         """All that happened to it, in order."""
@@ -152,23 +216,57 @@ class AgencyStore:
             rows = self._store.log.stream(direct, self.name, stream.name)
         return self._store.codec.recorded(rows, tx)
 
+    def _changed(
+        self, aggregate: type[A], stream: Stream, decide: Decide[A], origin: Origin, tx: Connection | None
+    ) -> Receipt:
+        try:
+            return self._change(aggregate, stream, decide, origin, tx)
+        except Unavailable as error:
+            self._may_repeat(error, tx)
+        return self._change(aggregate, stream, decide, origin, tx)
+
+    def _may_repeat(self, error: Unavailable, tx: Connection | None) -> None:
+        """Raises `error` again unless a broken connection to PostgreSQL is all it was."""
+        if tx is not None or self._store.database.dialect == "sqlite" or error.code != "database.unavailable":
+            raise error
+
     def _change(
         self, aggregate: type[A], stream: Stream, decide: Decide[A], origin: Origin, tx: Connection | None
     ) -> Receipt:
         for _ in range(ATTEMPTS):
-            with self._store.database.direct(tx) as direct:
-                rows = self._store.log.stream(direct, self.name, stream.name)
-            records = self._store.codec.recorded(rows, tx)
-            if answered := [record for record in records if record.command_id == origin.command_id]:
-                return Receipt(stream.name, answered[-1].version, answered[-1].position)
-            events = decide(replay(aggregate, records))
+            standing = self._standing(aggregate, stream, tx)
+            if answered := standing.commands.get(origin.command_id):
+                return Receipt(stream.name, *answered)
+            events = decide(standing.state)
             if not events:
-                return Receipt(stream.name, len(records), records[-1].position if records else 0)
-            position = self._append(stream, len(records), events, origin, tx)
+                return Receipt(stream.name, standing.version, standing.position)
+            position = self._append(stream, standing.version, events, origin, tx)
             if position is not None:
                 self._store.woken(tx)
-                return Receipt(stream.name, len(records) + len(events), position)
+                receipt = Receipt(stream.name, standing.version + len(events), position)
+                if standing.due(snapshots.every(aggregate), receipt):
+                    self._keep(stream, standing.after(events, origin.command_id, receipt), tx)
+                return receipt
         raise Conflict("stream.changed", "others change the same thing all the time", "read again, then repeat")
+
+    def _standing(self, aggregate: type[A], stream: Stream, tx: Connection | None) -> _Standing[A]:
+        store = self._store
+        with store.database.direct(tx) as direct:
+            found = store.snapshots.find(direct, aggregate, stream, tx) if snapshots.every(aggregate) else None
+            base = found or Snapshot(aggregate(), 0, 0, {})
+            past = store.log.past(direct, self.name, stream.name, base.version)
+        history = store.codec.history(self.name, stream.name, past, tx)
+        state = base.state
+        for event in history.events:
+            state = state.apply(event)
+        version, position = past[-1][:2] if past else (base.version, base.position)
+        commands = {**base.commands, **history.commands}
+        return _Standing(state, version, position, commands, history.commands, base.version)
+
+    def _keep(self, stream: Stream, snapshot: Snapshot[A], tx: Connection | None) -> None:
+        """One that cannot be kept now is kept after the next change: what was appended stands without it."""
+        with suppress(HandschlagError), self._store.database.direct(tx) as direct:
+            self._store.snapshots.keep(direct, stream, snapshot, tx)
 
     def _append(
         self, stream: Stream, expected: int, events: Sequence[Event], origin: Origin, tx: Connection | None
@@ -178,14 +276,27 @@ class AgencyStore:
             store.codec.draft(event, Slot(self.name, stream.name, version, uuid7(now)), origin, tx)
             for version, event in enumerate(events, start=expected + 1)
         ]
+        one = Append(stream, expected, drafts, now)
+        tx = store.database.enclosing(tx)
+        if tx is None:
+            return store.appender.append(one)
         with store.database.direct(tx) as direct:
-            return store.log.append(direct, stream, expected, drafts, now)
+            check_once(tx, direct)
+            return store.log.append(direct, one)
+
+    def _origin(self, command_id: str, actor: str, trace: str) -> Origin:
+        if not 0 < len(command_id) <= LONGEST_COMMAND_ID or not command_id.isprintable():
+            raise Invalid("command.id", f"a command id has 1 to {LONGEST_COMMAND_ID} printable characters")
+        return Origin(command_id, actor or self._actor, trace or self._trace)
 
     def _stream(self, aggregate: type, stream_id: str) -> Stream:
         if not 0 < len(stream_id) <= LONGEST_ID or not stream_id.isprintable():
             raise Invalid("stream.id", f"an id has 1 to {LONGEST_ID} printable characters")
-        name = category(aggregate)
+        name = _category(aggregate)
         return Stream(self.name, name, f"{name}-{stream_id}")
+
+
+_category = cache(category)
 
 
 def replay(aggregate: type[A], records: Sequence[Recorded]) -> A:
@@ -198,12 +309,8 @@ def replay(aggregate: type[A], records: Sequence[Recorded]) -> A:
 
 def uuid7(now: datetime) -> str:
     """A random id that sorts by the millisecond it was made in (RFC 9562 section 5.7)."""
-    value = int(now.timestamp() * 1000) << 80 | int.from_bytes(secrets.token_bytes(10))
+    value = int(now.timestamp() * 1000) << 80 | int.from_bytes(os.urandom(10))
     value = value & ~(0xF << 76) | 7 << 76
     value = value & ~(0x3 << 62) | 2 << 62
-    return str(UUID(int=value))
-
-
-def _check_command(command_id: str) -> None:
-    if not 0 < len(command_id) <= LONGEST_COMMAND_ID or not command_id.isprintable():
-        raise Invalid("command.id", f"a command id has 1 to {LONGEST_COMMAND_ID} printable characters")
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

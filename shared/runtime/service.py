@@ -103,14 +103,14 @@ def context(service: str, settings: Settings) -> ServiceContext:
 class Work:
     """What a service does besides answering.
 
-    `outbound` turns an event into the message that leaves, or None. `inbound` names by message type (or topic
-    pattern) what is heard; `sources` adds services that a pattern does not name. `loops` run in a thread each until
-    the event they are given is set, and are started again, later each time, when they raise. `hashes` takes the hashes
-    of the service's events; without it they leave as messages (`shared.event_hashes`).
+    `outbound` turns an event into the message that leaves, into several versions of it, or into None. `inbound` names
+    by message type (or topic pattern) what is heard; `sources` adds services that a pattern does not name. `loops` run
+    in a thread each until the event they are given is set, and are started again, later each time, when they raise.
+    `hashes` takes the hashes of the service's events; without it they leave as messages (`shared.event_hashes`).
     """
 
     projections: Sequence["Projection"] = ()
-    outbound: Callable[[Recorded], Message | None] | None = None
+    outbound: Callable[[Recorded], Message | Sequence[Message] | None] | None = None
     inbound: Mapping[str, Handler] = field(default_factory=dict)
     loops: Sequence[Callable[[ServiceContext, Event], None]] = ()
     sources: Sequence[str] = ()

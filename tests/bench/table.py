@@ -81,14 +81,15 @@ def progress(text: str) -> None:
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def show(rows: Iterable[Row]) -> None:
+def show(rows: Iterable[Row], *, header: bool = True) -> None:
     """The table, as Markdown."""
-    print("| | case | ours | peer | raw limit | × peer | × limit | |")
-    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |")
+    if header:
+        print("| | case | ours | peer | raw limit | × peer | × limit | |")
+        print("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |")
     for row in rows:
         figures = [_figure(value, row.unit) for value in (row.ours, row.peer, row.limit)]
         ratios = ["" if ratio is None else f"{ratio:.2f}" for ratio in (row.to_peer(), row.to_limit())]
-        print("|", " | ".join([row.group, row.case, *figures, *ratios, row.note]), "|")
+        print("|", " | ".join([row.group, row.case, *figures, *ratios, row.note]), "|", flush=True)
 
 
 def _figure(value: float | None, unit: str) -> str:
@@ -123,7 +124,15 @@ def options(description: str | None, *, seconds: float = 1.0, runs: int = 3) -> 
 
 def report(rows: Iterable[Row], to: Path | None) -> None:
     """Show them, and save them if a file is named."""
-    rows = list(rows)
-    show(rows)
+    report_groups([rows], to)
+
+
+def report_groups(groups: Iterable[Iterable[Row]], to: Path | None) -> None:
+    """The same for a long measurement: each group is shown when it comes."""
+    rows: list[Row] = []
+    for group in groups:
+        fresh = list(group)
+        show(fresh, header=not rows)
+        rows += fresh
     if to is not None:
         save(rows, to)

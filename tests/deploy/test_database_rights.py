@@ -7,10 +7,15 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.errors import InsufficientPrivilege
+from sqlalchemy import delete, insert, update
 
+from services.cases.projections import FILES, case_list
+from shared.errors import Unavailable
+from shared.eventstore import rebuild
 from shared.migrate import migrate
 from tests.conftest import cannot_be_had
 from tests.support.servers import NoServerError, Postgres, private_postgres, psql
+from tests.support.stores import Place
 
 ROLES = Path(__file__).resolve().parents[2] / "deploy" / "postgres" / "roles.sql"
 SERVICES = ("consent", "cases", "health", "exchange", "audit")
@@ -115,3 +120,28 @@ def test_applying_the_roles_again_changes_nothing(server: Postgres, consent: psy
     before = consent.execute(rights).fetchall()
     apply_roles(server)
     assert consent.execute(rights).fetchall() == before
+
+
+def test_a_service_drops_a_day_of_its_inbox_and_makes_no_partition(consent: psycopg.Connection) -> None:
+    consent.execute("insert into inbox (consumer, message_id, slot) values ('consent.inbox', 'm-1', 7)")
+    consent.execute("truncate inbox_slot_07")
+    assert consent.execute("select count(*) from inbox").fetchone() == (0,)
+    with pytest.raises(InsufficientPrivilege):
+        consent.execute("create table inbox_slot_99 partition of inbox for values in (99)")
+
+
+def test_only_the_owner_rebuilds_a_read_model_and_the_service_goes_on_with_it(server: Postgres, tmp_path: Path) -> None:
+    migrate("cases", url(server, "handschlag_owner", "handschlag_cases"))
+    apply_roles(server)
+    service = Place(url(server, "handschlag_cases", "handschlag_cases"), tmp_path).database()
+    owner = Place(url(server, "handschlag_owner", "handschlag_cases"), tmp_path).database()
+    with pytest.raises(Unavailable, match=r"projection\.not_owner"):
+        rebuild(Place("", tmp_path).store(service), FILES)
+    rebuild(Place("", tmp_path).store(owner), FILES)
+    with service.write() as tx:
+        row = {"agency": "a", "case_id": "c-1", "person_id": "p-1", "main_companion": "m-1"}
+        tx.execute(insert(case_list).values(**row))
+        tx.execute(update(case_list).values(main_companion="m-2"))
+        tx.execute(delete(case_list))
+    service.close()
+    owner.close()

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from shared import database as module
-from shared.database import Database, Duplicate, after_commit
+from shared.database import Database, after_commit
+from shared.direct import Duplicate
 from shared.errors import Unavailable
 from shared.eventstore import EventStore, create_all
 from shared.migrate import migrate
@@ -149,7 +149,7 @@ def test_a_file_is_written_through_to_the_disk(file: Place) -> None:
 def test_reading_goes_on_while_somebody_writes(file: Place) -> None:
     here, there = file.database(), file.database()
     with here.write() as tx:
-        tx.execute(text("insert into bookmarks values ('a', 1)"))
+        tx.execute(text("insert into bookmarks (name, position) values ('a', 1)"))
         with there.read() as reading:
             assert reading.execute(text("select count(*) from bookmarks")).scalar() == 0
     here.close()
@@ -161,79 +161,9 @@ def test_a_second_transaction_in_the_same_thread_is_a_mistake_and_does_not_hang(
     with here.write(), pytest.raises(RuntimeError, match="hand its connection on"), there.write():
         pass
     with there.write() as tx:
-        tx.execute(text("insert into bookmarks values ('a', 1)"))
+        tx.execute(text("insert into bookmarks (name, position) values ('a', 1)"))
     here.close()
     there.close()
-
-
-def waiting_writes(file: Place, statements: list[str]) -> list[Any]:
-    """What single statements answer that all had to wait for one writer, each in a thread of its own."""
-    database = file.database()
-
-    def write(statement: str) -> Any:
-        try:
-            with database.direct() as direct:
-                return direct.write(statement)
-        except Exception as error:  # noqa: BLE001 - the test looks at it
-            return type(error).__name__
-
-    with ThreadPoolExecutor(len(statements)) as pool:
-        with database.write() as tx:
-            tx.execute(text("insert into bookmarks values ('first', 0)"))
-            answers = [pool.submit(write, statement) for statement in statements]
-            until = time.monotonic() + 5
-            while len(database._writer.waiting) < len(statements) and time.monotonic() < until:
-                time.sleep(0.01)
-        found = [answer.result() for answer in answers]
-    database.close()
-    return found
-
-
-def test_statements_that_waited_are_made_durable_by_one_commit(file: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    ran: list[str] = []
-    monkeypatch.setattr(module, "_raw", _traced(module._raw, ran))
-    statements = [f"insert into bookmarks values ('{number}', {number}) returning position" for number in range(8)]
-    assert waiting_writes(file, statements) == [[(number,)] for number in range(8)]
-    assert [statement.upper() for statement in ran].count("COMMIT") == 1
-
-
-def _traced(raw: Any, ran: list[str]) -> Any:
-    @contextmanager
-    def traced(engine: Any) -> Iterator[Any]:
-        with raw(engine) as connection:
-            connection.set_trace_callback(ran.append)
-            yield connection
-            connection.set_trace_callback(None)
-
-    return traced
-
-
-def test_a_statement_that_fails_does_not_take_its_neighbours_along(file: Place) -> None:
-    statements = [
-        "insert into bookmarks values ('a', 1)",
-        "insert into bookmarks values ('first', 2)",
-        "insert into bookmarks values ('b', null)",
-        "insert into nowhere values (1)",
-        "insert into bookmarks values ('c', 3)",
-    ]
-    assert waiting_writes(file, statements) == [[], "Duplicate", "IntegrityError", "OperationalError", []]
-    database = file.database()
-    with database.read() as tx:
-        assert set(tx.execute(text("select name from bookmarks")).scalars()) == {"first", "a", "c"}
-    database.close()
-
-
-def test_when_the_common_commit_is_lost_nobody_gets_an_answer(file: Place) -> None:
-    statements = ["insert into bookmarks values ('a', 1)", "rollback", "insert into bookmarks values ('b', 2)"]
-    found = waiting_writes(file, statements)
-    database = file.database()
-    with database.read() as tx:
-        written = set(tx.execute(text("select name from bookmarks")).scalars())
-    assert {name for name, answer in zip(("a", "", "b"), found, strict=True) if answer == [] and name} == written - {
-        "first"
-    }
-    assert "Unavailable" in found
-    database.close()
 
 
 def test_a_writer_that_never_ends_makes_others_unavailable(file: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +183,7 @@ def test_a_writer_that_never_ends_makes_others_unavailable(file: Place, monkeypa
     leave.set()
     holder.join()
     with database.write() as tx:
-        tx.execute(text("insert into bookmarks values ('a', 1)"))
+        tx.execute(text("insert into bookmarks (name, position) values ('a', 1)"))
     database.close()
 
 
@@ -282,11 +212,11 @@ def test_in_memory_a_read_sees_the_open_transaction_of_its_own_thread_only() -> 
             seen.append(int(tx.execute(text("select count(*) from bookmarks")).scalar_one()))
 
     with database.write() as tx:
-        tx.execute(text("insert into bookmarks values ('a', 1)"))
+        tx.execute(text("insert into bookmarks (name, position) values ('a', 1)"))
         look()
         elsewhere = threading.Thread(target=look)
         elsewhere.start()
-        tx.execute(text("insert into bookmarks values ('b', 1)"))
+        tx.execute(text("insert into bookmarks (name, position) values ('b', 1)"))
     elsewhere.join()
     assert seen == [1, 2]
     database.close()

@@ -16,7 +16,7 @@ from shared.domain import ERASED, Receipt
 from shared.errors import Conflict, Invalid, Refused, Unavailable
 from shared.eventstore import EventStore
 from shared.eventstore.codec import Draft
-from shared.eventstore.log import Stream
+from shared.eventstore.log import Append, Stream
 from shared.eventstore.store import uuid7
 from tests.support.notebook import MeetingNoted, Mood, Note, Notebook, NotebookOpened, NoteTaken
 from tests.support.stores import Place, rolled_back
@@ -202,17 +202,17 @@ def test_who_is_overtaken_once_decides_anew(store: EventStore) -> None:
 def test_all_events_of_a_decision_are_written_or_none(store: EventStore) -> None:
     now = datetime.now(UTC)
     with store.database.direct() as direct:
-        assert store.log.append(direct, HERE, 0, [draft(1), draft(2)], now)
-        assert store.log.append(direct, HERE, 1, [draft(2), draft(3)], now) is None
-        assert store.log.append(direct, HERE, 0, [draft(3), draft(1)], now) is None
+        assert store.log.append(direct, Append(HERE, 0, [draft(1), draft(2)], now))
+        assert store.log.append(direct, Append(HERE, 1, [draft(2), draft(3)], now)) is None
+        assert store.log.append(direct, Append(HERE, 0, [draft(3), draft(1)], now)) is None
         assert len(store.log.stream(direct, "a", "notebook-1")) == 2
 
 
 def test_no_version_is_written_before_the_one_it_follows(store: EventStore) -> None:
     with store.database.direct() as direct:
-        assert store.log.append(direct, HERE, 1, [draft(2)], datetime.now(UTC)) is None
+        assert store.log.append(direct, Append(HERE, 1, [draft(2)], datetime.now(UTC))) is None
         many = [draft(2), draft(3)]
-        assert store.log.append(direct, HERE, 1, many, datetime.now(UTC)) is None
+        assert store.log.append(direct, Append(HERE, 1, many, datetime.now(UTC))) is None
         assert store.log.position(direct) == 0
 
 
@@ -444,7 +444,8 @@ def _write(store: EventStore, type_: str, schema_version: int, data: dict[str, s
     meta = orjson.dumps({"command": "c", "personal": personal}).decode()
     row = Draft(1, type_, schema_version, orjson.dumps(written).decode(), meta, uuid7(datetime.now(UTC)))
     with store.database.direct() as direct:
-        store.log.append(direct, Stream("jobcenter", "notebook", "notebook-old"), 0, [row], datetime.now(UTC))
+        stream = Stream("jobcenter", "notebook", "notebook-old")
+        store.log.append(direct, Append(stream, 0, [row], datetime.now(UTC)))
 
 
 # --- waking up ----------------------------------------------------------------------------------------------------

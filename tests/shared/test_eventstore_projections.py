@@ -1,16 +1,27 @@
-"""Read models show every event exactly once, whatever breaks, and can be made anew from the log."""
+"""Read models show every event exactly once, whatever breaks, in the version that is in use, and forget a person."""
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, select, text, update
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, select, update
 
-from shared.domain import Recorded
-from shared.errors import Refused, Unavailable
-from shared.eventstore import Bookmark, EventStore, Projection, catch_up, rebuild, run_once
+from shared.domain import ERASED, Recorded
+from shared.errors import Unavailable
+from shared.eventstore import (
+    Bookmark,
+    EventStore,
+    Projection,
+    catch_up,
+    erase_person,
+    rebuild,
+    rebuilding,
+    run_once,
+    standing,
+)
 from tests.support.notebook import Notebook, NotebookOpened, NoteTaken
 from tests.support.stores import Place, place, rolled_back
 
@@ -137,67 +148,6 @@ def test_two_processes_with_the_same_projection_do_not_count_twice(shared_place:
         store.database.close()
 
 
-def test_a_read_model_is_rebuilt_from_the_start(filled: EventStore) -> None:
-    run_once(filled, SHOWN)
-    with filled.database.write() as tx:
-        tx.execute(update(titles).values(title="damaged", notes=99))
-        tx.execute(insert(titles).values(notebook="invented", title="x", notes=1))
-    write(filled, "2")
-    told: list[tuple[int, int]] = []
-    assert rebuild(filled, SHOWN, lambda done, all_: told.append((done, all_))) == 6
-    assert rows(filled) == [("notebook-1", "title 1", 2), ("notebook-2", "title 2", 2)]
-    assert told[-1] == (6, 6)
-    assert run_once(filled, SHOWN) == 0
-    write(filled, "3")
-    assert run_once(filled, SHOWN) == 3
-
-
-def test_a_rebuild_that_fails_leaves_the_old_rows(filled: EventStore) -> None:
-    run_once(filled, SHOWN)
-
-    def broken(tx: Connection, record: Recorded) -> None:
-        show(tx, record)
-        if record.version == 3:
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        rebuild(filled, Projection("titles", tables, broken))
-    assert rows(filled) == [("notebook-1", "title 1", 2)]
-    assert run_once(filled, SHOWN) == 0
-    assert rebuild(filled, SHOWN) == 3
-
-
-def test_readers_see_the_old_rows_until_the_rebuild_is_done(shared_place: Place) -> None:
-    here = shared_place.store(shared_place.database())
-    with here.database.write() as tx:
-        tables.create_all(tx)
-    write(here, "1")
-    run_once(here, SHOWN)
-    other, seen = shared_place.database(), []
-
-    def look(tx: Connection, record: Recorded) -> None:
-        show(tx, record)
-        with other.read() as elsewhere:
-            seen.append([tuple(row) for row in elsewhere.execute(select(titles))])
-
-    rebuild(here, Projection("titles", tables, look))
-    assert seen == [[("notebook-1", "title 1", 2)]] * 3
-    other.close()
-    here.database.close()
-
-
-def test_after_an_erasure_a_rebuilt_read_model_knows_nothing(filled: EventStore) -> None:
-    seen: list[Any] = []
-
-    def texts(_: Connection, record: Recorded) -> None:
-        if isinstance(record.event, NoteTaken):
-            seen.append(record.event.note.text)
-
-    filled.keys.destroy("jobcenter", "p-1")
-    rebuild(filled, Projection("texts", MetaData(), texts))
-    assert [repr(text_) for text_ in seen] == ["ERASED", "ERASED"]
-
-
 def test_a_bookmark_moves_with_its_transaction(store: EventStore) -> None:
     bookmark = Bookmark(store.database, "relay")
     assert bookmark.position() == 0
@@ -212,13 +162,119 @@ def test_a_bookmark_moves_with_its_transaction(store: EventStore) -> None:
     assert Bookmark(store.database, "another").position() == 0
 
 
-def test_a_bookmark_ahead_of_the_log_stops_its_reader(filled: EventStore) -> None:
-    """The log was restored from a backup and is shorter than what was read already."""
-    with filled.database.write() as tx:
-        tx.execute(text("insert into bookmarks (name, position) values ('titles', 4)"))
-    with pytest.raises(Refused, match=r"bookmark\.ahead_of_log"):
-        Bookmark(filled.database, "titles").position()
-    with pytest.raises(Refused, match=r"bookmark\.ahead_of_log"):
-        run_once(filled, SHOWN)
-    assert rebuild(filled, SHOWN) == 3
+def test_a_newer_version_waits_until_it_was_rebuilt(filled: EventStore) -> None:
+    run_once(filled, SHOWN)
+    write(filled, "2")
+    newer = replace(SHOWN, version=2)
+    with pytest.raises(Unavailable, match=r"projection\.outdated"):
+        run_once(filled, newer)
+    with pytest.raises(Unavailable, match=r"projection\.outdated"):
+        catch_up(filled, newer)
+    assert standing(filled, newer).version == 1
+    assert run_once(filled, SHOWN) == 3
+
+
+def test_an_older_version_leaves_the_newer_rows_to_those_who_know_them(filled: EventStore) -> None:
+    run_once(filled, SHOWN)
+    newer = replace(SHOWN, version=2)
+    rebuild(filled, newer)
+    write(filled, "2")
     assert run_once(filled, SHOWN) == 0
+    with pytest.raises(Unavailable, match=r"projection\.behind"):
+        catch_up(filled, SHOWN, seconds=0.1)
+    later = threading.Timer(0.1, run_once, (filled, newer))
+    later.start()
+    catch_up(filled, SHOWN)
+    later.join()
+    assert rows(filled)[1] == ("notebook-2", "title 2", 2)
+
+
+def test_a_read_model_that_nobody_filled_is_of_the_version_that_begins(filled: EventStore) -> None:
+    newer = replace(SHOWN, version=7)
+    assert standing(filled, newer).version == 0
+    assert run_once(filled, newer) == 3
+    assert standing(filled, newer).version == 7
+
+
+def test_an_event_has_its_effects_once(filled: EventStore) -> None:
+    letters: list[int] = []
+    with_effects = replace(SHOWN, effects=lambda _, record: letters.append(record.position))
+    run_once(filled, with_effects)
+    run_once(filled, with_effects)
+    assert letters == [1, 2, 3]
+
+
+TEXTS = MetaData()
+note_texts = Table(
+    "note_texts", TEXTS, Column("position", Integer, primary_key=True), Column("person", String), Column("text", String)
+)
+
+
+def keep_text(tx: Connection, record: Recorded) -> None:
+    if isinstance(record.event, NoteTaken):
+        note = record.event.note
+        said = None if note.text == ERASED else note.text
+        tx.execute(insert(note_texts).values(position=record.position, person=note.person_id, text=said))
+
+
+def erase_text(tx: Connection, _agency: str, person_id: str) -> None:
+    tx.execute(update(note_texts).where(note_texts.c.person == person_id).values(text=None))
+
+
+WORDS = Projection("texts", TEXTS, keep_text, erase=erase_text)
+
+
+def texts(store: EventStore) -> list[str | None]:
+    with store.database.read() as tx:
+        return list(tx.execute(select(note_texts.c.text).order_by(note_texts.c.position)).scalars())
+
+
+@pytest.fixture
+def worded(filled: EventStore) -> EventStore:
+    with filled.database.write() as tx:
+        TEXTS.create_all(tx)
+    run_once(filled, WORDS)
+    assert texts(filled) == ["a", "b"]
+    return filled
+
+
+def test_an_erasure_reaches_the_rows_at_once(worded: EventStore) -> None:
+    erase_person(worded, [SHOWN, WORDS], "jobcenter", "p-1")
+    assert texts(worded) == [None, None]
+    erase_person(worded, [SHOWN, WORDS], "jobcenter", "p-1")
+    run_once(worded, WORDS)
+    assert texts(worded) == [None, None]
+
+
+def test_whoever_read_before_an_erasure_writes_nothing_after_it(worded: EventStore, monkeypatch: Any) -> None:
+    """The page was read and opened, then the person is erased, then the page is written."""
+    worded.agency("jobcenter").change(Notebook, "2", lambda n: n.take("p-1", "late"), command_id="c")
+    follow = worded.follow
+
+    def and_erased_meanwhile(after: int, limit: int = 500) -> Any:
+        page = follow(after, limit)
+        monkeypatch.setattr(worded, "follow", follow)
+        erase_person(worded, [WORDS], "jobcenter", "p-1")
+        return page
+
+    monkeypatch.setattr(worded, "follow", and_erased_meanwhile)
+    assert run_once(worded, WORDS) == 1
+    assert texts(worded) == [None, None, None]
+
+
+def test_an_erasure_reaches_a_rebuild_under_way(worded: EventStore) -> None:
+    def stops_before_the_last(tx: Connection, record: Recorded) -> None:
+        if record.stream == "notebook-9":
+            raise ZeroDivisionError
+        keep_text(tx, record)
+
+    rebuilding.PAGE, page = 2, rebuilding.PAGE
+    try:
+        worded.agency("jobcenter").change(Notebook, "9", lambda n: n.take("p-2", "c"), command_id="c")
+        with pytest.raises(ZeroDivisionError):
+            rebuild(worded, replace(WORDS, apply=stops_before_the_last))
+        erase_person(worded, [WORDS], "jobcenter", "p-1")
+        assert rebuild(worded, WORDS) < 4, "it went on where it had stopped"
+    finally:
+        rebuilding.PAGE = page
+    assert texts(worded) == [None, None, "c"]

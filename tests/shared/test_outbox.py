@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from shared.config import Settings
 from shared.database import Database
+from shared.domain import Recorded
 from shared.errors import Unavailable
 from shared.eventstore import EventStore
 from shared.messaging import Message
@@ -75,6 +76,19 @@ def test_a_message_bears_the_id_of_its_event_and_the_order_of_its_stream(bells: 
     assert message.id == record.event_id
     assert message.key == "jobcenter/bell-b-1"
     assert message.agency == "jobcenter"
+    assert message.position == record.position
+
+
+def test_an_event_may_be_told_in_two_versions(bells: Bells) -> None:
+    def both(record: Recorded) -> list[Message]:
+        older = Message(id="", type="bell.BellRung.v1", agency="", data={"bell": record.id})
+        return [older, replace(older, type="bell.BellRung.v2", data={"bells": [record.id]})]
+
+    bells.ring(1)
+    paper = Paper()
+    assert relay_once(bells, both, paper) == 1
+    assert [message.type for message in paper.published] == ["bell.BellRung.v1", "bell.BellRung.v2"]
+    assert len({message.id for message in paper.published}) == 1
 
 
 def test_an_unconfirmed_page_is_told_again_with_the_same_ids(bells: Bells) -> None:

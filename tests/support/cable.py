@@ -33,9 +33,13 @@ class Cable:
         while self._listening is listening:
             try:
                 inner, _ = listening.accept()
-                outer = socket.create_connection(self._target)
             except OSError:
                 return
+            try:
+                outer = socket.create_connection(self._target)
+            except OSError:  # the server is away just now; the cable is whole all the same
+                _close(inner)
+                continue
             if self._listening is not listening:
                 _close(inner)
                 _close(outer)

@@ -5,10 +5,9 @@ from itertools import count
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
-from sqlalchemy import text
-
 from shared.domain import Receipt
 from shared.eventstore import EventStore
+from shared.eventstore.inbox import first_time
 from tests.support.notebook import Notebook
 from tests.support.stores import Place
 
@@ -38,5 +37,5 @@ def _change(store: EventStore, name: str, command_id: str, notes: list[str], *, 
     if not within:
         return agency.change(Notebook, name, lambda n: n.take(person, *notes), command_id=command_id)
     with store.database.write() as tx:
-        tx.execute(text("insert into inbox values ('c', :id, '2026-01-01')"), {"id": command_id})
+        first_time(tx, "c", command_id)
         return agency.change(Notebook, name, lambda n: n.take(person, *notes), command_id=command_id, tx=tx)

@@ -31,6 +31,7 @@ from shared.eventstore import EventStore
 from shared.identity import Caller, CallRules, ServiceIdentity
 from shared.messaging import Consumer, Message
 from shared.migrate import migrate
+from shared.outbox import messages_of
 from shared.runtime import LocalCalls, ServiceContext, Work
 
 T = TypeVar("T")
@@ -73,10 +74,10 @@ class LocalPlatform:
         works = _works()
         for source, work in works.items():
             records = self.contexts[source].store.follow(0 if from_the_start else self.told.get(source, 0), 10_000)
-            if not records:
+            if not records or work.outbound is None:
                 continue
             self.told[source] = records[-1].position
-            messages = [found for record in records if work.outbound and (found := work.outbound(record))]
+            messages = [message for record in records for message in messages_of(work.outbound, record)]
             for hearer, hearing in works.items():
                 self._hear(hearer, hearing.inbound, messages)
             carry_out_fallen(self.contexts["exchange"])
