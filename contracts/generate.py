@@ -18,6 +18,7 @@ import yaml
 from services import SERVICES
 from shared import runtime
 from shared.domain import event_classes
+from shared.event_hashes import AUDIT, EventsHashed, message_type
 from shared.runtime.calling import signature_of
 from shared.schema import json_schema
 
@@ -56,8 +57,9 @@ def methods(service: str) -> Iterator[tuple[str, type, type]]:
 
 def messages(service: str) -> dict[str, type]:
     """The messages of a service by type."""
-    found: dict[str, type] = import_module(f"services.{service}.outbound").MESSAGES
-    return found
+    own: dict[str, type] = import_module(f"services.{service}.outbound").MESSAGES
+    hashed = {} if service == AUDIT else {message_type(service): EventsHashed}
+    return own | hashed
 
 
 def samples() -> dict[str, str]:
@@ -90,6 +92,14 @@ def example(schema: Json, definitions: Json | None = None) -> Any:
             return True
     texts = {"date": "2026-11-22", "date-time": "2026-11-22T08:02:00.000000Z"}
     return texts.get(schema.get("format", ""), "example")
+
+
+def earlier_version(name: str) -> bool:
+    """Whether a file describes an older version of an event that there still is: published, and kept for ever."""
+    folder, _, file = name.partition("/")
+    event, _, version = file.removesuffix(".json").rpartition(".v")
+    known = event_classes().get(event)
+    return folder == "events" and known is not None and version.isdigit() and int(version) < known.version
 
 
 def asyncapi(service: str) -> Json:
@@ -144,7 +154,8 @@ def main() -> None:
     files = generated()
     for folder in GENERATED:
         for old in (FOLDER / folder).glob("*"):
-            if f"{folder}/{old.name}" not in files:
+            name = f"{folder}/{old.name}"
+            if name not in files and not earlier_version(name):
                 old.unlink()
     for name, text in files.items():
         path = FOLDER / name

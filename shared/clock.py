@@ -36,4 +36,4 @@ def legal_day(moment: datetime) -> date:
 
 def timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC with `Z` and microseconds: sorts as text as it sorts in time."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

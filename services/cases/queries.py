@@ -26,6 +26,7 @@ class PersonView:
     birth_date: Personal[date]
     contact: Personal[str | None]
     version: int
+    restricted: bool = False
 
 
 @value
@@ -107,6 +108,7 @@ class Files:
             birth_date=known.birth_date,
             contact=known.contact,
             version=version,
+            restricted=person.restricted is not None,
         )
 
     def case(self, case_id: str) -> CaseView:
@@ -165,6 +167,8 @@ class Files:
             case, _ = self.store.load(Case, asked.case_id)
             if case.opened_on and case.person_id == asked.person_id:
                 content = {"case_open_since": case.opened_on.isoformat()}
+        if content and category in ("master_data", "contact_data") and person.contested and person.contested.note:
+            content = {**content, "contested": person.contested.note}
         entries = self._entries(tx, asked.person_id, category)
         return {**content, "entries": entries} if entries else content
 
@@ -179,9 +183,14 @@ class Files:
             )
             .order_by(table.c.entry_id)
         ).scalars()
-        loaded = [self.store.load(FileEntry, entry_id)[0].recorded for entry_id in rows]
-        return [
-            {"on": entry.on.isoformat(), "origin": entry.origin, "text": entry.content}
-            for entry in loaded
-            if entry and entry.content
-        ]
+        loaded = [self.store.load(FileEntry, entry_id)[0] for entry_id in rows]
+        return [found for entry in loaded if (found := _entry_content(entry))]
+
+
+def _entry_content(entry: FileEntry) -> Json:
+    """What would travel of one entry; what is contested only with its note (§ 84 Abs. 2 Satz 2 SGB X)."""
+    recorded, contested = entry.recorded, entry.contested
+    if not recorded or not recorded.content:
+        return {}
+    content: Json = {"on": recorded.on.isoformat(), "origin": recorded.origin, "text": recorded.content}
+    return {**content, "contested": contested.note} if contested and contested.note else content

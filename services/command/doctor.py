@@ -39,6 +39,7 @@ _WORDS = {
     "broker": ("Nachrichtenvermittlung", "Broker"),
     "clock": ("Uhr", "Clock"),
     "keys": ("Schlüssel", "Keys"),
+    "witnesses": ("Zeugen des Protokolls", "Witnesses of the log"),
     "python_old": ("{found} ist zu alt", "{found} is too old"),
     "install_python": ("Python 3.11 oder neuer installieren", "install Python 3.11 or newer"),
     "packages_right": ("{count} in den festgelegten Versionen", "{count} in the versions that were fixed"),
@@ -87,6 +88,27 @@ _WORDS = {
     "keys_there": ("vollständig und nur für den Eigentümer lesbar", "complete, and for their owner only"),
     "keys_missing": ("es fehlen: {names}", "missing: {names}"),
     "make_keys": ("handschlag migrate", "handschlag migrate"),
+    "no_witnesses": (
+        "keine benannt; dass allen dasselbe gezeigt wird, zeigt dann niemand",
+        "none named; then nobody shows that everybody is shown the same",
+    ),
+    "name_witnesses": (
+        "mit HANDSCHLAG_WITNESSES eine Regel angeben (contracts/formats/witness.md)",
+        "give a policy by HANDSCHLAG_WITNESSES (contracts/formats/witness.md)",
+    ),
+    "policy_wrong": ("{detail}", "{detail}"),
+    "cosigned": (
+        "{witness} hat den neuesten Stand von {log} mitgezeichnet",
+        "{witness} has cosigned the newest head of {log}",
+    ),
+    "not_cosigned": (
+        "{witness}: {cosigned} von {size} Einträgen in {log} mitgezeichnet{why}",
+        "{witness}: cosigned {cosigned} of {size} entries in {log}{why}",
+    ),
+    "ask_witness": (
+        "bei witness.other_tree, not_proven oder knows_more klären, wer recht hat; sonst wird wieder gefragt",
+        "after witness.other_tree, not_proven or knows_more find out who is right; otherwise it is asked again",
+    ),
 }
 
 
@@ -255,6 +277,34 @@ def keys(settings: Settings) -> Iterator[Finding]:
         yield finding("keys", OK, "keys_there")
 
 
+def witnesses(settings: Settings) -> Iterator[Finding]:
+    """How far each got with each log. For information: nothing waits for a witness, so none of this is a fault."""
+    from services.audit.evidence import policy_of
+    from services.audit.sequencer.cosignatures import standings
+    from services.audit.sequencer.reading import heads
+    from shared.database import Database
+
+    if settings.witnesses is None:
+        yield finding("witnesses", NOTE, "no_witnesses", "name_witnesses")
+        return
+    try:
+        policy = policy_of(settings)
+    except Invalid as error:
+        yield finding("witnesses", FAULT, "policy_wrong", "name_witnesses", detail=error.detail)
+        return
+    url = settings.database_url("audit")
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        return
+    with closing(Database(url)) as place, place.read() as connection:
+        for each in standings(connection, [head.log for head in heads(connection)], policy):
+            values = {"witness": each.witness, "log": each.log, "cosigned": str(each.cosigned), "size": str(each.size)}
+            why = f" ({each.code}, {each.since})" if each.code else ""
+            if each.cosigned == each.size:
+                yield finding("witnesses", OK, "cosigned", **values)
+            else:
+                yield finding("witnesses", NOTE, "not_cosigned", "ask_witness", **values, why=why)
+
+
 def examine() -> list[Finding]:
     """Every look, in the order in which one would put things right."""
     found = [*python(), *packages()]
@@ -265,7 +315,7 @@ def examine() -> list[Finding]:
         detail, remedy = (problem.detail, problem.remedy) if problem else (error.detail, error.remedy)
         variable = problem.pointer.strip("/") if problem else ""
         return [*found, finding("settings", FAULT, f"{variable} {detail}".strip(), remedy)]
-    looks: list[Callable[[Settings], Iterator[Finding]]] = [state, keys, databases, broker, clock]
+    looks: list[Callable[[Settings], Iterator[Finding]]] = [state, keys, databases, broker, clock, witnesses]
     for look in looks:
         try:
             found += look(settings)

@@ -21,6 +21,7 @@ from shared.runtime import context
 
 FINDING = 1
 SHOWN = 20
+DIRECTORY_HELP = "YAML: which persons, partners and texts are meant (contracts/interoperability/README.md)."
 
 
 @click.group(name="import")
@@ -83,3 +84,24 @@ def _tell(found: dict[str, Any], faults: list[Fault], *, as_json: bool) -> None:
         click.echo(f"Zeile {fault.line}: {fault.detail}. {fault.remedy}", err=True)
     if len(faults) > SHOWN:
         click.echo(f"… und {len(faults) - SHOWN} weitere; alle mit --json", err=True)
+
+
+@import_.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--format", "format_", type=click.Choice(["fhir"]), default="fhir", show_default=True, help="What the files are in."
+)
+@click.option("--directory", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=DIRECTORY_HELP)
+@click.option("--agency", default=AGENCY, show_default=True, help="Whose records these become.")
+@click.option("--dry-run", is_flag=True, help="Only say what would become of them; record nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+def consents(
+    *, files: tuple[Path, ...], format_: str, directory: Path | None, agency: str, dry_run: bool, as_json: bool
+) -> None:
+    """Take over consents from FHIR R4 files, JSON or XML. What has no counterpart is named and permits nothing (exit
+    code 1).
+    """
+    from services.command.consents import import_consents
+
+    del format_
+    sys.exit(import_consents(files, directory, agency, dry_run=dry_run, as_json=as_json))

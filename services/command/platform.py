@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from services import SERVICES
+from services.audit.retention import load_schedule, provide_periods
 from services.audit.service import AuditService
 from services.audit.worker import WORK as AUDIT
 from services.cases.service import CasesService
@@ -41,11 +42,22 @@ def prepare(settings: Settings, tell: Tell = lambda _: None, services: Sequence[
     provide_keys(settings)
     for service in services:
         migrate(service, settings.database_url(service))
+        if service == "audit":
+            _provide_periods(settings)
         tell(service)
     provide_database(settings.database_url("gateway"))
     gateway = Database(settings.database_url("gateway"))
     create(gateway)
     gateway.close()
+
+
+def _provide_periods(settings: Settings) -> None:
+    """What the audit log's database holds its retention role against."""
+    database = Database(settings.database_url("audit"))
+    try:
+        provide_periods(database, load_schedule())
+    finally:
+        database.close()
 
 
 def provide_broker(settings: Settings) -> None:

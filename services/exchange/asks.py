@@ -1,5 +1,6 @@
 """What this service asks of others, with just the fields that it sends and reads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 
@@ -10,6 +11,8 @@ from shared.domain import Erased, Json, Personal, known, value
 from shared.errors import NotFound
 from shared.identity import Caller
 from shared.runtime import Asking
+
+USED_UP = "consent_used_up"
 
 
 @value
@@ -53,6 +56,7 @@ class PersonKnown:
     birth_date: Personal[date]
     contact: Personal[str | None]
     version: int
+    restricted: bool = False
 
     @property
     def identity(self) -> Identity:
@@ -88,6 +92,8 @@ class AuthorizeDisclosure:
     decided_by: str = ""
     undertaking_given: bool = False
     unable: tuple[str, ...] = ()
+    restricted: bool = False
+    days: dict[str, tuple[date, ...]] | None = field(default_factory=dict)
 
 
 @value
@@ -113,6 +119,11 @@ class Authorized:
 
 
 @value
+class RuledAgain:
+    permitted: bool
+
+
+@value
 class LogBreakGlass:
     disclosure_id: str
     ends_at: datetime
@@ -126,13 +137,54 @@ class RetractDisclosure:
 
 
 @value
+class NotifyRecipient:
+    disclosure_id: str
+    notice_id: str
+    change: str
+
+
+@value
 class StandingQuestion:
     ids: tuple[str, ...]
 
 
 @value
+class Fallen:
+    """`code`: `consent_` or `release_` and how it stands, such as `consent_paused`."""
+
+    id: str
+    code: str
+    use_id: str
+
+
+@value
 class Standing:
+    """`limited` are those whose uses are counted at delivery."""
+
     fallen: tuple[str, ...]
+    codes: tuple[Fallen, ...] = ()
+    limited: tuple[str, ...] = ()
+
+    def code_of(self, ids: Sequence[str]) -> str | None:
+        """Why something that rests on these may not leave; a used-up count is decided by `use`."""
+        found = (each.code for each in self.codes if each.id in ids and each.code != USED_UP)
+        return next(found, None)
+
+
+@value
+class Use:
+    use_id: str
+    ids: tuple[str, ...]
+
+
+@value
+class UseConsents:
+    uses: tuple[Use, ...]
+
+
+@value
+class Used:
+    fallen: tuple[Fallen, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -166,6 +218,10 @@ class Asks:
         """The audit service's ruling, already standing in its log. Without it nothing leaves."""
         return self.calls.ask("audit", "authorize", question, Authorized, caller=self.caller)
 
+    def still_permitted(self, question: AuthorizeDisclosure) -> bool:
+        """Whether what was ruled on before would be let through by the law and the evidence of this moment."""
+        return self.calls.ask("audit", "rule_again", question, RuledAgain, caller=self.caller).permitted
+
     def log_break_glass(self, disclosure_id: str, glass: GlassBroken) -> None:
         """An entry of its own that an emergency is used; the same one however often it is asked for."""
         question = LogBreakGlass(disclosure_id=disclosure_id, ends_at=glass.ends_at, review_by=glass.review_by)
@@ -176,10 +232,20 @@ class Asks:
         question = RetractDisclosure(disclosure_id=disclosure_id, reason=reason)
         return self.calls.ask("audit", "log_retraction", question, Entry, caller=self.caller)
 
-    def fallen(self, declarations: tuple[str, ...]) -> frozenset[str]:
-        """Those of the consents and releases that no longer stand at this moment."""
+    def log_notice(self, disclosure_id: str, notice_id: str, change: str) -> Entry:
+        """The notice's own entry in the log; the same one however often it is asked for."""
+        question = NotifyRecipient(disclosure_id=disclosure_id, notice_id=notice_id, change=change)
+        return self.calls.ask("audit", "log_notice", question, Entry, caller=self.caller)
+
+    def standing(self, declarations: tuple[str, ...]) -> Standing:
+        """Which of the consents and releases do not stand at this moment, and why; which are for a number of uses."""
         if not declarations:
-            return frozenset()
+            return Standing(fallen=())
         question = StandingQuestion(ids=declarations)
-        answer = self.calls.ask("consent", "standing", question, Standing, caller=self.caller)
-        return frozenset(answer.fallen)
+        return self.calls.ask("consent", "standing", question, Standing, caller=self.caller)
+
+    def use(self, disclosure_id: str, declarations: tuple[str, ...]) -> str | None:
+        """Count this delivery under what it rests on, once; the reason when it does not stand at this moment."""
+        question = UseConsents(uses=(Use(use_id=disclosure_id, ids=declarations),))
+        answer = self.calls.ask("consent", "use_consents", question, Used, caller=self.caller)
+        return answer.fallen[0].code if answer.fallen else None

@@ -13,17 +13,19 @@ from pathlib import Path
 from shared.audit import VerifiedReceipt, verify_receipt
 from shared.envelope import delivery_document
 from shared.errors import HandschlagError, Unavailable
-from shared.notes import Proof, log_verifier_key
+from shared.notes import Proof, VerifierKey, log_verifier_key
 
 RETRACTION_TYPE = "handschlag.retraction.v1"
+NOTICE_TYPE = "handschlag.notice.v1"
 
 
 @dataclass(frozen=True)
 class LogKey:
-    """The public key of this installation's audit log; what it did not sign is not believed."""
+    """The public key of this installation's audit log and those before it. What none of them signed is not believed."""
 
     origin_prefix: str
     public_key: bytes
+    former: tuple[bytes, ...] = ()
 
     @staticmethod
     def load(keys: Path) -> "LogKey":
@@ -32,14 +34,20 @@ class LogKey:
             known = json.loads((keys / "log-public.json").read_text("utf-8"))
         except FileNotFoundError:
             raise Unavailable("audit.key_missing", "the log has no key", "run handschlag migrate") from None
-        return LogKey(known["origin_prefix"], bytes.fromhex(known["public_key"]))
+        former = tuple(bytes.fromhex(each) for each in known.get("former", ()))
+        return LogKey(known["origin_prefix"], bytes.fromhex(known["public_key"]), former)
+
+    def of(self, origin: str) -> VerifierKey:
+        """The key as it signs for one of the logs."""
+        return VerifierKey(origin, self.public_key)
 
     def verify(self, agency: str, origin: str, leaf: str, receipt: str) -> VerifiedReceipt:
         """The verified receipt. `Unavailable` when it proves nothing about this agency's log: then nothing leaves."""
         try:
             if not origin.startswith(f"{self.origin_prefix}/{agency}/"):
                 raise Unavailable("audit.other_log")
-            return verify_receipt(receipt, leaf.encode(), log_verifier_key(origin, self.public_key))
+            keys = [log_verifier_key(origin, each) for each in (self.public_key, *self.former)]
+            return verify_receipt(receipt, leaf.encode(), keys)
         except HandschlagError as error:
             detail = f"the receipt proves nothing ({error.code}), so nothing has left"
             raise Unavailable("audit.receipt_not_proven", detail, "send the same again later") from None
@@ -75,6 +83,29 @@ def retraction_document(disclosure_id: str, about: VerifiedReceipt, receipt: Ver
             "index": about.index,
             "leaf_hash": about.leaf_hash.hex(),
             "reason": receipt.leaf.result,
+            "leaf": receipt.leaf_bytes.decode(),
+            "receipt": receipt.receipt_text,
+            "checkpoint": _checkpoint(receipt),
+        }
+    )
+
+
+def notice_document(
+    disclosure_id: str, notice_id: str, change: str, about: VerifiedReceipt, receipt: VerifiedReceipt
+) -> str:
+    """What became of data that the partner has (Art. 19 DSGVO), as JSON text: `change` is rectified, contested,
+    restricted or erased, about the entry named; the notice's own entry comes with its receipt. What is right now is a
+    disclosure of its own, decided anew.
+    """
+    return json.dumps(
+        {
+            "type": NOTICE_TYPE,
+            "id": f"{disclosure_id}-notice-{notice_id}",
+            "sequence": 0,
+            "log": about.origin,
+            "index": about.index,
+            "leaf_hash": about.leaf_hash.hex(),
+            "change": change,
             "leaf": receipt.leaf_bytes.decode(),
             "receipt": receipt.receipt_text,
             "checkpoint": _checkpoint(receipt),

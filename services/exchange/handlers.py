@@ -38,10 +38,11 @@ from shared.crypto import PersonKeys
 from shared.database import Database
 from shared.domain import Erased, Json, Receipt, known
 from shared.envelope import DEFAULT_SUITE, seal
-from shared.errors import Forbidden, NotFound, Refused
+from shared.errors import Forbidden, Invalid, NotFound, Refused
 from shared.eventstore import AgencyStore
 from shared.identity import Caller
 from shared.law import check_kind, check_request
+from shared.notes import COSIGNATURE, Malformed, VerifierKey
 
 CASE_WORKER = "case_worker"
 
@@ -53,7 +54,21 @@ def register_agency(command: RegisterAgency, store: AgencyStore, *, command_id: 
 
 def register_partner(command: RegisterPartner, store: AgencyStore, *, command_id: str) -> Receipt:
     check_kind(command.kind.body, command.kind.domain)
+    if command.witness_key is not None:
+        check_witness_key(command.witness_key)
     return store.change(Partner, command.partner_id, lambda partner: partner.register(command), command_id=command_id)
+
+
+def check_witness_key(text: str) -> None:
+    """Raises `Invalid` unless this is the verifier key of a cosigner, in the one spelling of C2SP signed-note."""
+    try:
+        kind = VerifierKey.parse(text).kind
+    except Malformed:
+        kind = None
+    if kind != COSIGNATURE:
+        remedy = "send name+id+base64 of an Ed25519 key of type 4, as handschlag witness key prints it"
+        fault = ("/witness_key", "not the verifier key of a witness", remedy)
+        raise Invalid("partner.key_invalid", fault[1], fault[2], [fault])
 
 
 def record_commitment(command: RecordCommitment, store: AgencyStore, today: date, *, command_id: str) -> Receipt:
@@ -90,6 +105,12 @@ class Draft:
         return Draft(stored["content"], {name: urlsafe_b64decode(key) for name, key in stored["keys"].items()})
 
 
+def days_of(content: Json) -> tuple[date, ...]:
+    """The first and last day of the entries; empty for what has none."""
+    days = sorted(entry["on"] for entry in content.get("entries", ()) if isinstance(entry.get("on"), str))
+    return tuple(map(date.fromisoformat, (days[0], days[-1]))) if days else ()
+
+
 @dataclass(frozen=True)
 class Desk:
     """Carries one agency's disclosures from the request to the partner's queue."""
@@ -120,7 +141,7 @@ class Desk:
         if disclosure.state is State.REQUESTED:
             age = person.age(self.clock.today())
             facts = {**known(command.facts, {}), **({} if age is None else {"age": age})}
-            self._decide(replace(command, facts=facts), sender, partner, caller)
+            self._decide(replace(command, facts=facts), sender, partner, caller, restricted=person.restricted)
 
     def confirm(self, command: ConfirmDisclosure, caller: Caller) -> None:
         """What a named person decides about a prepared disclosure: it leaves, or it is closed. Twice is once.
@@ -159,6 +180,7 @@ class Desk:
         command.check(now, self.clock.today())
         obligations.check_way(command)
         held = self.asks.content(command.person_id, command.categories, command.case_id)
+        held = {name: found for name, each in held.items() if (found := command.within(each))}
         content = obligations.fit_to_leave(held, person.identity)
         draft = Draft(content, {name: secrets.token_bytes(32) for name in content})
         begun: list[DisclosureEvent] = []
@@ -187,7 +209,15 @@ class Desk:
             "basis": command.basis,
         }
 
-    def _decide(self, command: RequestDisclosure, sender: AgencyView, partner: PartnerView, caller: Caller) -> None:
+    def _decide(
+        self,
+        command: RequestDisclosure,
+        sender: AgencyView,
+        partner: PartnerView,
+        caller: Caller,
+        *,
+        restricted: bool,
+    ) -> None:
         draft = self._draft(command.disclosure_id, command.person_id)
         answer = self.asks.authorize(
             AuthorizeDisclosure(
@@ -209,6 +239,8 @@ class Desk:
                 decided_by=command.decided_by,
                 undertaking_given=partner.committed_on is not None,
                 unable=obligations.unable(self._partner(partner.partner_id)),
+                restricted=restricted,
+                days={name: days_of(each) for name, each in draft.content.items()},
             )
         )
         if not answer.sent:

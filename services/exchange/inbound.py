@@ -1,14 +1,16 @@
-"""Which messages of others matter to partner exchange: a withdrawal reaches everybody who received something."""
+"""Which messages of others matter to partner exchange: a withdrawal reaches everybody who received something.
 
-from services.exchange.asks import Asks
-from services.exchange.delivery import on_behalf_of
-from services.exchange.documents import LogKey
-from services.exchange.projections import DIRECTORY
-from services.exchange.queries import Exchange
-from services.exchange.withdrawal import Withdrawal
+That a consent fell is noted here in an instant; what follows from it is carried out behind (`withdrawal.py`).
+"""
+
+from sqlalchemy import Connection
+
+from services.exchange.delivery import CONSENT_GONE, ERASE_AT_REACHED
+from services.exchange.notices import Corrected, data_corrected, erase_person
+from services.exchange.withdrawal import note_fallen
 from shared.domain import value
-from shared.eventstore import catch_up
-from shared.messaging import Mailbox, Message
+from shared.erasure import ORDERED, ErasureSeen
+from shared.messaging import Message
 from shared.runtime import Handler, ServiceContext
 
 
@@ -22,32 +24,33 @@ class ReleaseWithdrawnSeen:
     release_id: str
 
 
-def consent_fell(context: ServiceContext, seen: ConsentWithdrawnSeen, message: Message) -> None:
-    stop_and_retract(context, seen.consent_id, message)
+def consent_fell(_context: ServiceContext, tx: Connection, seen: ConsentWithdrawnSeen, message: Message) -> None:
+    note_fallen(tx, message.agency, seen.consent_id, CONSENT_GONE, message.trace)
 
 
-def release_fell(context: ServiceContext, seen: ReleaseWithdrawnSeen, message: Message) -> None:
-    stop_and_retract(context, seen.release_id, message)
+def release_fell(_context: ServiceContext, tx: Connection, seen: ReleaseWithdrawnSeen, message: Message) -> None:
+    note_fallen(tx, message.agency, seen.release_id, CONSENT_GONE, message.trace)
 
 
-def stop_and_retract(context: ServiceContext, declaration: str, message: Message) -> None:
-    """Everything that rested on the consent or release; the second time finds nothing left to do."""
-    catch_up(context.store, DIRECTORY)
-    store = context.store.agency(message.agency, trace=message.trace)
-    with context.database.read() as tx:
-        disclosures = Exchange(store).under_consent(tx, declaration)
-    Withdrawal(
-        agency=message.agency,
-        store=store,
-        database=context.database,
-        clock=context.clock,
-        asks=Asks(context.calls, on_behalf_of(message.agency)),
-        log_key=LogKey.load(context.settings.keys),
-        mailbox=None if context.settings.embedded else Mailbox(context.settings.broker),
-    ).carry_out(disclosures)
+def day_to_erase_came(_context: ServiceContext, tx: Connection, seen: ConsentWithdrawnSeen, message: Message) -> None:
+    """The person let recipients keep it until this day; they are asked to confirm that it is erased."""
+    note_fallen(tx, message.agency, seen.consent_id, ERASE_AT_REACHED, message.trace)
 
 
+CORRECTING = (
+    "cases.EntryRectified.v1",
+    "cases.EntryContested.v1",
+    "cases.PersonRectified.v1",
+    "cases.PersonContested.v1",
+    "cases.ProcessingRestricted.v1",
+    "health.FindingRectified.v1",
+    "health.FindingContested.v1",
+    "health.AssessmentContested.v1",
+)
 HANDLERS = {
-    "consent.ConsentWithdrawn.v1": Handler(ConsentWithdrawnSeen, consent_fell, transactional=False),
-    "consent.ReleaseWithdrawn.v1": Handler(ReleaseWithdrawnSeen, release_fell, transactional=False),
+    "consent.ConsentWithdrawn.v1": Handler(ConsentWithdrawnSeen, consent_fell),
+    "consent.EraseAtReached.v1": Handler(ConsentWithdrawnSeen, day_to_erase_came),
+    "consent.ReleaseWithdrawn.v1": Handler(ReleaseWithdrawnSeen, release_fell),
+    **{name: Handler(Corrected, data_corrected, transactional=False) for name in CORRECTING},
+    ORDERED: Handler(ErasureSeen, erase_person, transactional=False),
 }

@@ -73,9 +73,27 @@ draft = Table(
 )
 
 
+fallen = Table(
+    "fallen_declaration",
+    metadata,
+    Column("agency", String, primary_key=True),
+    Column("declaration", String, primary_key=True),
+    Column("reason", String, primary_key=True),
+    Column("trace", String, nullable=False),
+)
+"""Consents and releases that fell, until everybody who received something was told."""
+
+
 class Kind(StrEnum):
     DISCLOSURE = "disclosure"
     RETRACTION = "retraction"
+    NOTICE = "notice"
+    REMINDER = "retraction.reminder"
+
+    @staticmethod
+    def of_notice(notice_id: str) -> str:
+        """A disclosure may have several notices; each is a kind of its own."""
+        return f"{Kind.NOTICE.value}.{notice_id}"
 
 
 class Place(StrEnum):
@@ -99,7 +117,7 @@ def put(
     *,
     agency: str,
     partner_id: str,
-    kind: Kind,
+    kind: str,
     disclosure_id: str,
     channel: str,
     document: str,
@@ -108,7 +126,7 @@ def put(
     until: datetime | None = None,
 ) -> None:
     """Queue a document once; the same kind for the same disclosure again changes nothing. After `until` it stays."""
-    key = {"agency": agency, "partner_id": partner_id, "kind": kind.value, "disclosure_id": disclosure_id}
+    key = {"agency": agency, "partner_id": partner_id, "kind": str(kind), "disclosure_id": disclosure_id}
     if tx.execute(select(queue.c.id).where(*(queue.c[name] == given for name, given in key.items()))).first():
         return
     end = None if until is None else timestamp(until)
@@ -164,10 +182,19 @@ def move(tx: Connection, row_id: int, to: Place, *, only_from: Sequence[Place]) 
     return bool(moved.rowcount)
 
 
-def find(tx: Connection, agency: str, disclosure_id: str, kind: Kind) -> Waiting | None:
+def find(tx: Connection, agency: str, disclosure_id: str, kind: str) -> Waiting | None:
     """The document of one disclosure."""
     here = (queue.c.agency == agency) & (queue.c.disclosure_id == disclosure_id)
-    return tx.execute(select(queue).where(here, queue.c.kind == kind.value)).one_or_none()
+    return tx.execute(select(queue).where(here, queue.c.kind == str(kind))).one_or_none()
+
+
+def forget(tx: Connection, agency: str, disclosure_ids: Sequence[str]) -> None:
+    """Take the sealed contents of these disclosures out of queue and drafts; retractions and notices stay."""
+    for start in range(0, len(disclosure_ids), 500):
+        ids = disclosure_ids[start : start + 500]
+        mine = (queue.c.agency == agency) & queue.c.disclosure_id.in_(ids)
+        tx.execute(delete(queue).where(mine, queue.c.kind == Kind.DISCLOSURE.value))
+        tx.execute(delete(draft).where(draft.c.agency == agency, draft.c.disclosure_id.in_(ids)))
 
 
 def _of(agency: str, partner_id: str) -> ColumnElement[bool]:

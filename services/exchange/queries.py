@@ -1,6 +1,6 @@
 """The questions that partner exchange answers: partners, how a disclosure stands, who confirmed a retraction."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -9,10 +9,14 @@ from sqlalchemy import Connection, select
 from services.exchange.domain.agency import Agency, Kind
 from services.exchange.domain.disclosure import Disclosure, Match, Ruling, State
 from services.exchange.domain.partner import Channel, Partner
-from services.exchange.projections import consents_used, disclosure_list, log_entries, partner_list
+from services.exchange.domain.retraction import Retraction
+from services.exchange.projections import consents_used, disclosure_list, log_entries, open_retraction, partner_list
 from shared.domain import Json, value
 from shared.errors import NotFound
 from shared.eventstore import AgencyStore
+
+Due = Callable[[datetime], datetime]
+"""Until when a retraction that was asked at that moment has to be confirmed."""
 
 REASONED_ROLES = ("case_worker", "auditor")
 """Who reads the reasons of a refusal: staff of the agency that owns the data, and those who review it."""
@@ -53,6 +57,7 @@ class PartnerView:
     medical_encryption_key: Json | None = None
     committed_on: date | None = None
     commitment_text: str | None = None
+    witness_key: str | None = None
 
 
 @value
@@ -181,12 +186,42 @@ class RetractionView:
     handed_over_at: datetime | None
     retracted_at: datetime | None
     acknowledged_at: datetime | None
+    person_id: str = ""
+    partner_name: str = ""
+    purpose: str = ""
+    categories: tuple[str, ...] = ()
+    reason: str | None = None
+    stopped_because: str | None = None
+    lawful_until: datetime | None = None
+    told_at: datetime | None = None
+    due_at: datetime | None = None
+    reminded_at: datetime | None = None
+    escalated_at: datetime | None = None
+    escalated_to: str | None = None
+    late: bool = False
 
 
 @value
 class WithdrawalReport:
+    """Who had what, told when, confirmed when, and who is late. `complete`: nobody is waited for any more.
+
+    What a recipient did with the data until `lawful_until` stays lawful (Art. 7 Abs. 3 Satz 2 DSGVO).
+    """
+
     consent_id: str
     recipients: tuple[RetractionView, ...]
+    complete: bool = True
+    late: int = 0
+
+
+@value
+class MissingQuestion:
+    """All retractions of the asking agency without an acknowledgement, late or not yet."""
+
+
+@value
+class MissingAcknowledgements:
+    items: tuple[RetractionView, ...]
 
 
 @dataclass(frozen=True)
@@ -220,6 +255,7 @@ class Exchange:
             medical_encryption_key=partner.medical_key,
             committed_on=partner.commitment.on if partner.commitment else None,
             commitment_text=partner.commitment.text_version if partner.commitment else None,
+            witness_key=partner.witness_key,
         )
 
     def partners(self, tx: Connection, asked: PartnersQuestion) -> PartnerPage:
@@ -291,11 +327,20 @@ class Exchange:
         items = tuple(self.disclosure(disclosure_id, role, today) for disclosure_id in shown)
         return DisclosurePage(items=items, next=ids[limit - 1] if len(ids) > limit else None)
 
-    def withdrawal(self, tx: Connection, asked: WithdrawalQuestion) -> WithdrawalReport:
+    def withdrawal(self, tx: Connection, asked: WithdrawalQuestion, now: datetime, due: Due) -> WithdrawalReport:
+        """`asked.consent_id` is that of a consent or of a release from secrecy; `due` says until when to confirm."""
+        found = tuple(self._retractions(self.under_consent(tx, asked.consent_id), now, due))
         return WithdrawalReport(
             consent_id=asked.consent_id,
-            recipients=tuple(self._retractions(self.under_consent(tx, asked.consent_id))),
+            recipients=found,
+            complete=all(each.retracted_at is None or each.acknowledged_at is not None for each in found),
+            late=sum(each.late for each in found),
         )
+
+    def missing(self, tx: Connection, now: datetime, due: Due) -> MissingAcknowledgements:
+        table = open_retraction
+        here = select(table.c.disclosure_id).where(table.c.agency == self.store.name).order_by(table.c.asked_at)
+        return MissingAcknowledgements(items=tuple(self._retractions(list(tx.execute(here).scalars()), now, due)))
 
     def under_consent(self, tx: Connection, consent_id: str) -> list[str]:
         """The disclosures that rested on a consent."""
@@ -310,18 +355,39 @@ class Exchange:
         here = (table.c.agency == self.store.name) & (table.c.origin == origin) & (table.c.index == index)
         return tx.execute(select(table.c.disclosure_id).where(here)).scalar_one_or_none()
 
-    def _retractions(self, ids: list[str]) -> Iterator[RetractionView]:
+    def _retractions(self, ids: list[str], now: datetime, due: Due) -> Iterator[RetractionView]:
+        names: dict[str, str] = {}
         for disclosure_id in ids:
             disclosure, _ = self.store.load(Disclosure, disclosure_id)
-            if disclosure.requested:
-                yield RetractionView(
-                    disclosure_id=disclosure_id,
-                    partner_id=disclosure.requested.partner_id,
-                    state=disclosure.state,
-                    handed_over_at=disclosure.handed_over.at if disclosure.handed_over else None,
-                    retracted_at=disclosure.retracted.at if disclosure.retracted else None,
-                    acknowledged_at=disclosure.retraction_acknowledged_at,
-                )
+            asked, retracted = disclosure.requested, disclosure.retracted
+            if not asked:
+                continue
+            retraction, _ = self.store.load(Retraction, disclosure_id)
+            if asked.partner_id not in names:
+                names[asked.partner_id] = self.partner(asked.partner_id).name
+            acknowledged_at = disclosure.retraction_acknowledged_at
+            until = due(retracted.at) if retracted else None
+            yield RetractionView(
+                disclosure_id=disclosure_id,
+                partner_id=asked.partner_id,
+                state=disclosure.state,
+                handed_over_at=disclosure.handed_over.at if disclosure.handed_over else None,
+                retracted_at=retracted.at if retracted else None,
+                acknowledged_at=acknowledged_at,
+                person_id=asked.person_id,
+                partner_name=names[asked.partner_id],
+                purpose=asked.purpose,
+                categories=disclosure.ruling.sent if disclosure.ruling else (),
+                reason=retracted.reason if retracted else None,
+                stopped_because=disclosure.reason if disclosure.state is State.STOPPED else None,
+                lawful_until=retracted.at if retracted else None,
+                told_at=retraction.handed_over.at if retraction.handed_over else None,
+                due_at=until,
+                reminded_at=retraction.reminded.at if retraction.reminded else None,
+                escalated_at=retraction.escalated.at if retraction.escalated else None,
+                escalated_to=retraction.escalated.to if retraction.escalated else None,
+                late=until is not None and (acknowledged_at or now) > until,
+            )
 
 
 def _coarse(state: State) -> State:

@@ -1,6 +1,6 @@
 """What may be asked of partner exchange over RPC."""
 
-from services.exchange import acknowledgement, handlers
+from services.exchange import acknowledgement, handlers, ledger
 from services.exchange.asks import Asks
 from services.exchange.delivery import Delivery, provide_queue
 from services.exchange.directory import DirectoryPage, DirectoryQuestion, look_up
@@ -8,7 +8,8 @@ from services.exchange.documents import LogKey
 from services.exchange.domain.agency import RegisterAgency
 from services.exchange.domain.disclosure import ConfirmDisclosure, RequestDisclosure, ReviewBreakGlass
 from services.exchange.domain.partner import Channel, RecordCommitment, RegisterPartner
-from services.exchange.projections import DIRECTORY
+from services.exchange.ledger import LEDGER, LedgerPage, LedgerQuestion
+from services.exchange.projections import DIRECTORY, UNANSWERED
 from services.exchange.queries import (
     Acknowledge,
     Acknowledged,
@@ -21,6 +22,8 @@ from services.exchange.queries import (
     Exchange,
     FeedPage,
     FeedQuestion,
+    MissingAcknowledgements,
+    MissingQuestion,
     PartnerPage,
     PartnerQuestion,
     PartnersQuestion,
@@ -28,6 +31,14 @@ from services.exchange.queries import (
     WithdrawalQuestion,
     WithdrawalReport,
 )
+from services.exchange.whereabouts import (
+    AcknowledgementsPage,
+    AcknowledgementsQuestion,
+    Tracing,
+    WhereaboutsAnswer,
+    WhereaboutsQuestion,
+)
+from services.exchange.withdrawal import due_at
 from shared import runtime
 from shared.domain import Receipt
 from shared.eventstore import AgencyStore, catch_up
@@ -120,7 +131,32 @@ class ExchangeService:
     def withdrawal(self, question: WithdrawalQuestion, caller: Caller) -> WithdrawalReport:
         catch_up(self.context.store, DIRECTORY)
         with self.context.database.read() as tx:
-            return Exchange(self._of(caller)).withdrawal(tx, question)
+            return Exchange(self._of(caller)).withdrawal(tx, question, self.context.clock.now(), due_at)
+
+    @runtime.rpc
+    def missing_acknowledgements(self, question: MissingQuestion, caller: Caller) -> MissingAcknowledgements:
+        del question
+        catch_up(self.context.store, UNANSWERED)
+        with self.context.database.read() as tx:
+            return Exchange(self._of(caller)).missing(tx, self.context.clock.now(), due_at)
+
+    @runtime.rpc
+    def ledger(self, question: LedgerQuestion, caller: Caller) -> LedgerPage:
+        context = self.context
+        catch_up(context.store, DIRECTORY)
+        catch_up(context.store, LEDGER)
+        with context.database.read() as tx:
+            return ledger.page(tx, caller.agency, question, caller.role, context.clock.today())
+
+    @runtime.rpc
+    def whereabouts(self, question: WhereaboutsQuestion, caller: Caller) -> WhereaboutsAnswer:
+        return Tracing(self._of(caller), self.context.clock.today()).whereabouts(question)
+
+    @runtime.rpc
+    def acknowledgements(self, question: AcknowledgementsQuestion, caller: Caller) -> AcknowledgementsPage:
+        catch_up(self.context.store, DIRECTORY)
+        with self.context.database.read() as tx:
+            return Tracing(self._of(caller), self.context.clock.today()).acknowledgements(tx, question)
 
     def _disclosure(self, disclosure_id: str, caller: Caller) -> DisclosureView:
         today = self.context.clock.today()

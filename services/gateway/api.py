@@ -29,6 +29,7 @@ from shared.domain import Json
 from shared.schema import dump, schema_of
 
 VERSION = "1.0.0"
+JSON = "application/json"
 ABOUT = """\
 Data about one person passes between agencies only where the law or the person allows it, and everybody entitled can
 check that later.
@@ -167,7 +168,12 @@ def _answered(operation: Operation, outcome: Outcome) -> Response:
     if after is not None and not operation.changes:
         query = {**request.args, "after": str(after)}
         headers["Link"] = f'<{request.path}?{urlencode(query)}>; rel="next"'
-    return Response(canonical(dump(outcome.view)), outcome.status, headers, content_type="application/json")
+    if operation.forms:
+        headers["Vary"] = "Accept"
+        media = request.accept_mimetypes.best_match([JSON, *operation.forms], JSON)
+        if media != JSON:
+            return Response(operation.forms[media](outcome.view), outcome.status, headers, content_type=media)
+    return Response(canonical(dump(outcome.view)), outcome.status, headers, content_type=JSON)
 
 
 def _documented(blueprint: Any, operation: Operation, view: Callable[..., Response]) -> Callable[..., Response]:

@@ -6,8 +6,8 @@ A resource module declares operations: what is asked, what is answered, and how 
 import re
 import typing
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
 from services.gateway.auth import CITIZEN, Asker
@@ -36,7 +36,8 @@ class Operation:
     `shows` reads the result of a change; without it the result of `run` is the answer, and a repeated request is
     sent to the service again, which recognises the command id. `guarded` changes need the version that was seen.
     `dated` answers change without a new version (by the day, or by an erasure). `personal` names the fields of what is
-    asked that hold personal data: in messages they travel sealed.
+    asked that hold personal data: in messages they travel sealed. `forms` writes the answer in other media types, for
+    whoever asks for them over HTTP; the first form is always JSON.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Operation:
     guarded: bool = False
     dated: bool = False
     personal: tuple[str, ...] = ()
+    forms: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)
 
     @property
     def confidential(self) -> bool:
@@ -92,13 +94,23 @@ class Resource:
         self.description = description
         self.operations: list[Operation] = []
 
-    def reads(self, path: str, name: str, *, dated: bool = False) -> Callable[[Run], Operation]:
+    def reads(
+        self, path: str, name: str, *, dated: bool = False, forms: Mapping[str, Callable[[Any], str]] | None = None
+    ) -> Callable[[Run], Operation]:
         """Declare a question; its annotations say what is asked and what is answered."""
 
         def declare(run: Run) -> Operation:
             asked, answer = _types(run)
             made = Operation(
-                name=name, method="GET", path=path, tag=self.tag, asked=asked, answer=answer, run=run, dated=dated
+                name=name,
+                method="GET",
+                path=path,
+                tag=self.tag,
+                asked=asked,
+                answer=answer,
+                run=run,
+                dated=dated,
+                forms=forms or {},
             )
             self.operations.append(made)
             return made
@@ -114,6 +126,7 @@ class Resource:
         shows: Operation | None = None,
         status: int = 201,
         personal: tuple[str, ...] = (),
+        guarded: bool | None = None,
     ) -> Callable[[Run], Operation]:
         """Declare a command; with `shows` it answers what that operation is asked for."""
 
@@ -129,7 +142,7 @@ class Resource:
                 run=run,
                 status=status,
                 shows=shows,
-                guarded=method == "PUT",
+                guarded=method == "PUT" if guarded is None else guarded,
                 dated=shows.dated if shows else False,
                 personal=personal,
             )

@@ -2,11 +2,12 @@
 
 from datetime import date
 
-from services.health.domain.assessment import Assessment, RecordAssessment
-from services.health.domain.finding import Finding, RecordFinding
+from services.health.copies import CorrectRecord
+from services.health.domain.assessment import Assessment, AssessmentContested, RecordAssessment
+from services.health.domain.finding import Finding, FindingContested, FindingRectified, RecordFinding
 from services.health.instruments import instrument
 from shared.domain import Receipt
-from shared.errors import Invalid
+from shared.errors import Invalid, Refused
 from shared.eventstore import AgencyStore
 from shared.law import health_categories
 
@@ -28,3 +29,22 @@ def record_finding(command: RecordFinding, store: AgencyStore, today: date, *, c
     return store.change(
         Finding, command.finding_id, lambda finding: finding.record(command, today), command_id=command_id
     )
+
+
+def correct_record(command: CorrectRecord, store: AgencyStore, today: date, *, command_id: str) -> Receipt:
+    """Rectify a finding, or mark it as contested; an assessment can only be contested, its scores are as they were."""
+    kind, _, record_id = command.record.partition(":")
+    about = {"person_id": command.person_id, "request_id": command.request_id}
+    if kind == "finding":
+        category = store.load(Finding, record_id)[0].of(command.person_id).category
+        change = (
+            FindingContested(**about, category=category, note=command.note or "", on=today)
+            if command.content is None
+            else FindingRectified(**about, category=category, content=command.content, on=today)
+        )
+        return store.change(Finding, record_id, lambda finding: finding.correct(change), command_id=command_id)
+    if command.content is not None:
+        remedy = "mark it as contested, and record a new assessment"
+        raise Refused("assessment.not_rewritten", "scores are not rewritten", remedy)
+    contested = AssessmentContested(**about, note=command.note or "", on=today)
+    return store.change(Assessment, record_id, lambda assessment: assessment.contest(contested), command_id=command_id)

@@ -1,5 +1,16 @@
-"""Which messages of others matter to health: none yet."""
+"""Which messages of others matter to health: that somebody is to be erased."""
 
-from shared.runtime import Handler
+from services.health.domain.erasure import HealthDataErased
+from services.health.projections import forget
+from shared.erasure import ORDERED, ErasureSeen, erase
+from shared.messaging import Message
+from shared.runtime import Handler, ServiceContext
 
-HANDLERS: dict[str, Handler] = {}
+
+def erase_person(context: ServiceContext, seen: ErasureSeen, message: Message) -> None:
+    """This service's part of an erasure; the second time changes nothing."""
+    erased = HealthDataErased(person_id=seen.person_id, erasure_id=seen.erasure_id)
+    erase(context, message, seen, erased, forget)
+
+
+HANDLERS = {ORDERED: Handler(ErasureSeen, erase_person, transactional=False)}

@@ -3,6 +3,7 @@
 from sqlalchemy import Column, Connection, MetaData, String, Table, delete, insert
 
 from services.health.domain.assessment import AssessmentRecorded
+from services.health.domain.erasure import HealthDataErased
 from services.health.domain.finding import FindingRecorded
 from shared.domain import Recorded
 from shared.eventstore import Projection
@@ -27,6 +28,9 @@ def files(tx: Connection, record: Recorded) -> None:
             category = "health_data"
         case FindingRecorded(person_id=person_id, category=category):
             pass
+        case HealthDataErased(person_id=person_id):
+            forget(tx, record.agency, person_id)
+            return
         case _:
             return
     table = health_files
@@ -34,6 +38,12 @@ def files(tx: Connection, record: Recorded) -> None:
     row = {"id": record.id, "person_id": person_id, "category": category}
     tx.execute(delete(table).where(here))
     tx.execute(insert(table).values(agency=record.agency, stream=record.stream, **row))
+
+
+def forget(tx: Connection, agency: str, person_id: str) -> None:
+    """Nothing leads from the person to a record any more."""
+    table = health_files
+    tx.execute(delete(table).where(table.c.agency == agency, table.c.person_id == person_id))
 
 
 FILES = Projection("health_files", metadata, files)

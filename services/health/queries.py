@@ -108,7 +108,8 @@ class HealthFiles:
         return [entry for entry in made if entry]
 
     def _assessment(self, assessment_id: str) -> Json:
-        recorded = self.store.load(Assessment, assessment_id)[0].recorded
+        assessment, _ = self.store.load(Assessment, assessment_id)
+        recorded, contested = assessment.recorded, assessment.contested
         if not recorded or not recorded.answers:
             return {}
         return {
@@ -118,10 +119,13 @@ class HealthFiles:
             "total": recorded.total,
             "band": recorded.band,
             "on": recorded.taken_on.isoformat(),
+            **({"contested": contested.note} if contested and contested.note else {}),
         }
 
     def _finding(self, finding_id: str) -> Json:
-        recorded = self.store.load(Finding, finding_id)[0].recorded
+        finding, _ = self.store.load(Finding, finding_id)
+        recorded, contested = finding.recorded, finding.contested
         if not recorded or not recorded.content:
             return {}
-        return {"on": recorded.on.isoformat(), "origin": recorded.origin, "text": recorded.content}
+        content: Json = {"on": recorded.on.isoformat(), "origin": recorded.origin, "text": recorded.content}
+        return {**content, "contested": contested.note} if contested and contested.note else content

@@ -1,6 +1,7 @@
 """What may be asked of health over RPC."""
 
 from services.health import handlers
+from services.health.copies import Copies, CopyPage, CopyQuestion, CorrectRecord, HeldAnswer, HeldQuestion
 from services.health.domain.assessment import RecordAssessment
 from services.health.domain.finding import RecordFinding
 from services.health.projections import FILES
@@ -41,6 +42,22 @@ class HealthService:
         catch_up(self.store, FILES)
         with self.database.read() as tx:
             return HealthFiles(self._of(caller)).content(tx, question)
+
+    @runtime.rpc
+    def correct_record(self, command: CorrectRecord, caller: Caller) -> Receipt:
+        return handlers.correct_record(command, self._of(caller), self.clock.today(), command_id=caller.command_id)
+
+    @runtime.rpc
+    def held(self, question: HeldQuestion, caller: Caller) -> HeldAnswer:
+        catch_up(self.store, FILES)
+        with self.database.read() as tx:
+            return Copies(self._of(caller)).held(tx, question.person_id)
+
+    @runtime.rpc
+    def copy(self, question: CopyQuestion, caller: Caller) -> CopyPage:
+        catch_up(self.store, FILES)
+        with self.database.read() as tx:
+            return Copies(self._of(caller)).page(tx, question)
 
     def _of(self, caller: Caller) -> AgencyStore:
         return self.store.agency(caller.agency, actor=caller.actor, trace=caller.trace)

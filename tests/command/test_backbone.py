@@ -18,6 +18,9 @@ from shared.runtime import ServiceContext, context
 CONCERN = "health.SafetyConcernNoted.v1"
 
 
+FILES = DEFINITIONS["cases"].work.projections[0]
+
+
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HANDSCHLAG_STATE", str(tmp_path))
@@ -40,29 +43,29 @@ def park_a_message(cases: ServiceContext, data: dict[str, object]) -> None:
 
 
 def test_read_models_are_listed_and_rebuilt(cases: ServiceContext) -> None:
-    run_once(cases.store, DEFINITIONS["cases"].work.projections[0])
+    run_once(cases.store, FILES)
     rows = json.loads(handschlag_("projections", "list", "cases", "--json").stdout)
-    assert [(row["name"], row["version"], row["position"], row["end"]) for row in rows] == [("files", 1, 0, 0)]
-    assert json.loads(handschlag_("projections", "rebuild", "cases", "files", "--json").stdout)["events"] == 0
-    assert "new rows are in use" in handschlag_("projections", "rebuild", "cases", "files").stdout
-    assert "cases  files  version 1" in handschlag_("projections", "list").stdout
+    assert rows[0] == {"service": "cases", "name": FILES.name, "version": 1, "position": 0, "end": 0, **rows[0]}
+    assert json.loads(handschlag_("projections", "rebuild", "cases", FILES.name, "--json").stdout)["events"] == 0
+    assert "new rows are in use" in handschlag_("projections", "rebuild", "cases", FILES.name).stdout
+    assert f"cases  {FILES.name}  version 1" in handschlag_("projections", "list").stdout
 
 
 def test_a_read_model_that_is_not_there_is_named_with_those_that_are(state: Path) -> None:
     failed = handschlag_("projections", "rebuild", "cases", "file").exception
     assert isinstance(failed, NotFound)
-    assert "files" in failed.remedy
+    assert FILES.name in failed.remedy
 
 
 def test_an_older_read_model_is_a_finding(cases: ServiceContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    handschlag_("projections", "rebuild", "cases", "files")
+    handschlag_("projections", "rebuild", "cases", FILES.name)
     known = DEFINITIONS["cases"]
-    newer = replace(known.work, projections=(replace(known.work.projections[0], version=2),))
+    newer = replace(known.work, projections=(replace(FILES, version=2),))
     monkeypatch.setitem(DEFINITIONS, "cases", replace(known, work=newer))
     listed = handschlag_("projections", "list", "cases")
     assert listed.exit_code == 1
     assert "version 1 (this program has version 2)" in listed.stdout
-    handschlag_("projections", "rebuild", "cases", "files")
+    handschlag_("projections", "rebuild", "cases", FILES.name)
     assert handschlag_("projections", "list", "cases").exit_code == 0
 
 

@@ -122,17 +122,19 @@ def test_one_when_something_was_found(tmp_path: Path) -> None:
     found = call(tmp_path, "import", "assessments", str(file), "--instrument", "phq-9", "--dry-run", "--json")
     assert found.returncode == 1
     assert json.loads(found.stdout)["faults"][0]["line"] == 2
-    request = tmp_path / "request.json"
+    case = tmp_path / "case.json"
     asked = {
+        "id": "A",
         "sender": {"body": "jobcenter", "domain": "sgb_ii"},
         "recipient": {"body": "health_insurer", "domain": "sgb_v"},
         "categories": ["health_data"],
         "purpose": "participation_plan_conference",
         "facts": {},
         "date": "2026-11-24",
+        "expected": "permit",
     }
-    request.write_text(json.dumps(asked), "utf-8")
-    ruled = call(tmp_path, "law", "decide", str(request), "--json")
+    case.write_text(json.dumps([asked]), "utf-8")
+    ruled = call(tmp_path, "law", "check", str(case), "--json")
     assert ruled.returncode == 1, ruled.stderr
     assert json.loads(ruled.stdout)
 

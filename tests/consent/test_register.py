@@ -4,9 +4,23 @@ from datetime import date
 
 import pytest
 
-from services.consent.domain.consent import GiveConsent, RefuseConsent
-from services.consent.domain.objection import RaiseObjection, RecordObjectionNotice, TakeBackObjection
+from services.consent.domain.consent import (
+    AcceptOffer,
+    GiveConsent,
+    OfferConsent,
+    PauseConsent,
+    RefuseConsent,
+    ResumeConsent,
+)
+from services.consent.domain.objection import (
+    DecideObjection,
+    ObjectToProcessing,
+    RaiseObjection,
+    RecordObjectionNotice,
+    TakeBackObjection,
+)
 from services.consent.domain.release_from_secrecy import GiveRelease, ReleaseForm, WithdrawRelease
+from services.consent.domain.terms import Answer, Form, Giver, Offer
 from services.consent.queries import (
     ConsentList,
     ConsentQuestion,
@@ -14,6 +28,8 @@ from services.consent.queries import (
     ConsentView,
     Evidence,
     EvidenceQuestion,
+    ObjectionQuestion,
+    ObjectionView,
     ReleaseQuestion,
     ReleaseView,
     Standing,
@@ -23,7 +39,7 @@ from shared.domain import Receipt
 from shared.errors import Invalid, NotFound, Refused
 from tests.support.clock import FixedClock
 from tests.support.local_platform import LocalPlatform, local_platform
-from tests.support.workplace import REFERRAL, Workplace, fresh, terms_of
+from tests.support.workplace import INFORMED, REFERRAL, Workplace, fresh, terms_of
 
 COACHING = "coaching_content"
 
@@ -107,8 +123,12 @@ def test_a_withdrawal_shows_at_once_and_twice_is_harmless(jobcenter: Workplace) 
     assert status(jobcenter, consent_id) == "withdrawn"
 
 
-def test_withdrawing_what_was_never_given_is_harmless(jobcenter: Workplace) -> None:
-    assert jobcenter.withdraw(fresh("consent")).version == 0
+def test_withdrawing_what_was_never_given_is_accepted_recorded_and_harmless(jobcenter: Workplace) -> None:
+    consent_id = fresh("consent")
+    assert [jobcenter.withdraw(consent_id).version for _ in range(2)] == [1, 1]
+    wanted = GiveConsent(consent_id=consent_id, terms=terms_of("p-1", "drv", COACHING))
+    assert jobcenter.ask("consent", "give_consent", wanted, Receipt).version == 2
+    assert status(jobcenter, consent_id) == "given"
 
 
 def test_evidence_shows_the_consent_that_names_the_partner(jobcenter: Workplace) -> None:
@@ -148,7 +168,7 @@ def test_what_was_withdrawn_and_given_anew_is_no_longer_refused(jobcenter: Workp
     jobcenter.consent("p-1", "drv", COACHING)
     told = evidence(jobcenter, "p-1", "drv")
     assert told.refused == ()
-    assert sorted(consent.status.value for consent in told.consents) == ["given", "withdrawn"]
+    assert [consent.status.value for consent in told.consents] == ["given"]
 
 
 def test_the_last_word_counts_also_within_one_day(jobcenter: Workplace) -> None:
@@ -163,10 +183,54 @@ def test_a_refusal_is_as_old_as_it_is(tmp_path_factory: pytest.TempPathFactory) 
     clock = FixedClock()
     with local_platform(tmp_path_factory.mktemp("days"), clock=clock) as platform:
         jobcenter = Workplace.of(platform)
-        jobcenter.refusal("p-1", "drv", COACHING)
+        refused = jobcenter.refusal("p-1", "drv", COACHING)
         clock.move(days=3)
-        (told,) = evidence(jobcenter, "p-1", "drv").consents
-    assert told.given_on == date(2026, 3, 2)
+        told = jobcenter.ask("consent", "consent", ConsentQuestion(consent_id=refused), ConsentView)
+    assert (told.status.value, told.refused_on) == ("refused", date(2026, 3, 2))
+
+
+def test_a_pause_is_a_no_as_long_as_it_lasts_and_no_evidence(jobcenter: Workplace) -> None:
+    consent_id = jobcenter.consent("p-1", "drv", COACHING)
+    jobcenter.ask("consent", "pause_consent", PauseConsent(consent_id=consent_id), Receipt)
+    told = evidence(jobcenter, "p-1", "drv")
+    assert (told.consents, told.refused) == ((), (COACHING,))
+    jobcenter.ask("consent", "resume_consent", ResumeConsent(consent_id=consent_id), Receipt)
+    told = evidence(jobcenter, "p-1", "drv")
+    assert ([found.consent_id for found in told.consents], told.refused) == ([consent_id], ())
+
+
+def test_what_a_person_is_asked_is_listed_until_it_is_answered(jobcenter: Workplace) -> None:
+    offer = Offer(
+        person_id="p-1",
+        recipient="drv",
+        purpose=REFERRAL,
+        categories=(COACHING,),
+        information=INFORMED,
+        answer_by=date(2026, 3, 9),
+    )
+    consent_id = fresh("consent")
+    jobcenter.ask("consent", "offer_consent", OfferConsent(consent_id=consent_id, offer=offer), Receipt)
+    found = jobcenter.ask("consent", "consents", ConsentsQuestion(person_id="p-1"), ConsentList)
+    assert ([each.consent_id for each in found.offers], found.items) == ([consent_id], ())
+    answer = Answer(form=Form.ELECTRONIC, given_by=(Giver.DATA_SUBJECT,), voluntary=True)
+    jobcenter.ask("consent", "accept_offer", AcceptOffer(consent_id=consent_id, answer=answer), Receipt)
+    found = jobcenter.ask("consent", "consents", ConsentsQuestion(person_id="p-1"), ConsentList)
+    assert ([each.consent_id for each in found.items], found.offers) == ([consent_id], ())
+
+
+def test_an_objection_to_the_processing_restricts_until_it_is_decided_otherwise(jobcenter: Workplace) -> None:
+    person_id, objection_id = fresh("person"), fresh("objection")
+    said = ObjectToProcessing(objection_id=objection_id, person_id=person_id, reasons="Gewalt", recipient="drv")
+    jobcenter.ask("consent", "object_to_processing", said, Receipt)
+    assert evidence(jobcenter, person_id, "drv").restricted
+    assert not evidence(jobcenter, person_id, "kk").restricted
+    decided = DecideObjection(
+        objection_id=objection_id, person_id=person_id, uphold=False, reasons="abgewogen", norm="§ 84 Abs. 5 SGB X"
+    )
+    jobcenter.ask("consent", "decide_objection", decided, Receipt)
+    assert not evidence(jobcenter, person_id, "drv").restricted
+    view = jobcenter.ask("consent", "objection", ObjectionQuestion(person_id=person_id), ObjectionView)
+    assert [(each.state.value, each.norm) for each in view.processing] == [("rejected", "§ 84 Abs. 5 SGB X")]
 
 
 def test_objection_and_notice_are_evidence_until_the_objection_is_taken_back(jobcenter: Workplace) -> None:

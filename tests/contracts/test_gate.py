@@ -54,7 +54,7 @@ def test_the_gate_is_open_when_every_promise_holds(copy: Path) -> None:
     [
         "commands/consent.give_consent.json",
         "views/cases.case.json",
-        "events/ConsentGiven.v1.json",
+        "events/ConsentWithdrawn.v1.json",
         "messages/consent.ConsentWithdrawn.v1.json",
         "asyncapi/health.yaml",
         "openapi.yaml",
@@ -66,10 +66,17 @@ def test_a_generated_file_is_not_changed_by_hand(copy: Path, name: str) -> None:
 
 
 def test_a_generated_file_is_not_missing(copy: Path) -> None:
-    (copy / "events" / "ConsentGiven.v1.json").unlink()
+    (copy / "events" / "ConsentWithdrawn.v1.json").unlink()
     assert check.findings(copy) == [
-        "contracts/events/ConsentGiven.v1.json is not what the code says; run make contracts"
+        "contracts/events/ConsentWithdrawn.v1.json is not what the code says; run make contracts"
     ]
+
+
+def test_an_earlier_version_of_an_event_stays_beside_the_one_that_is_written_now(copy: Path) -> None:
+    shutil.copy(FOLDER / "events" / "ConsentGiven.v1.json", copy / "events")
+    assert check.findings(copy) == []
+    (copy / "events" / "ConsentGiven.v9.json").write_text("{}", "utf-8")
+    assert check.findings(copy) == ["contracts/events/ConsentGiven.v9.json belongs to nothing; run make contracts"]
 
 
 def test_a_file_that_belongs_to_nothing_does_not_stay(copy: Path) -> None:
@@ -80,8 +87,8 @@ def test_a_file_that_belongs_to_nothing_does_not_stay(copy: Path) -> None:
 
 
 def test_every_event_has_a_sample(copy: Path) -> None:
-    (copy / "samples" / "ConsentGiven.v1.json").unlink()
-    assert check.findings(copy) == ["contracts/samples/ConsentGiven.v1.json is missing; run make contracts"]
+    (copy / "samples" / "ConsentWithdrawn.v1.json").unlink()
+    assert check.findings(copy) == ["contracts/samples/ConsentWithdrawn.v1.json is missing; run make contracts"]
 
 
 def test_every_sample_ever_recorded_still_loads(copy: Path) -> None:
@@ -158,7 +165,7 @@ def test_what_was_published_and_has_not_changed_passes(published: Path) -> None:
 
 
 def test_a_new_event_beside_those_that_were_published_passes(published: Path) -> None:
-    git(published.parent, "rm", "--cached", "contracts/samples/ConsentGiven.v1.json")
+    git(published.parent, "rm", "--cached", "contracts/samples/ConsentWithdrawn.v1.json")
     git(published.parent, "commit", "--message=not yet published")
     assert check.findings(published) == []
 
@@ -171,7 +178,7 @@ def test_a_published_sample_never_changes(published: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["events/ConsentGiven.v1.json", "messages/consent.ConsentGiven.v1.json"])
+@pytest.mark.parametrize("name", ["events/ConsentWithdrawn.v1.json", "messages/consent.ConsentGiven.v1.json"])
 def test_a_published_event_or_message_never_changes_even_if_the_code_does(
     published: Path, files: Files, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -185,7 +192,7 @@ def test_a_published_event_or_message_never_changes_even_if_the_code_does(
 def test_a_published_event_does_not_go_away_even_if_the_code_no_longer_knows_it(
     published: Path, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = "events/ConsentGiven.v1.json"
+    name = "events/ConsentWithdrawn.v1.json"
     (published / name).unlink()
     says = {path: text for path, text in files.items() if path != name}
     monkeypatch.setattr(check, "generated", lambda: says)

@@ -137,7 +137,10 @@ def test_an_emergency_is_confirmed_leaves_and_stands_in_the_log_as_one(rescue: P
     first = at.confirm(wanted, "adler")
     assert first == at.confirm(wanted, "adler")
     intent, used = at.leaves()
-    assert (used["kind"], used["about"]["index"], used["purpose"]) == ("break_glass", 1, "emergency_help")
+    ruling = at.disclosure(wanted.disclosure_id).ruling
+    assert ruling is not None
+    assert (used["kind"], used["purpose"]) == ("break_glass", "emergency_help")
+    assert used["about"] == {"log": ruling.origin, "index": ruling.index}
     assert used["details"] == {"ends_at": "2026-03-02T13:00:00.000000Z"}
     assert intent["kind"] == "intent"
     assert len(rescue.documents()) == 1

@@ -16,6 +16,7 @@ from services.exchange.domain.disclosure import (
     DisclosureDeclined,
     DisclosurePermitted,
     InformationPostponed,
+    LookedUpByProgram,
     NecessityStated,
     RequestDisclosure,
     State,
@@ -149,7 +150,7 @@ def test_the_person_is_not_kept_waiting_for_ever_nor_until_yesterday(until: date
 def test_a_later_notice_is_remembered_with_its_day() -> None:
     wanted = replace(WANTED, inform_after=date(2026, 4, 1))
     made = given(Disclosure()).when(lambda d: d.request(wanted, NOW))
-    then = made.then(REQUESTED, InformationPostponed(until=date(2026, 4, 1)))
+    then = made.then(REQUESTED, LookedUpByProgram(), InformationPostponed(until=date(2026, 4, 1)))
     then.holds(lambda d: d.visible_from, date(2026, 4, 1))
 
 

@@ -37,7 +37,17 @@ def test_fetching_is_what_hands_it_over(partner: PartnerDesk) -> None:
 def test_fetching_again_shows_the_same_and_hands_nothing_over_twice(partner: PartnerDesk) -> None:
     disclosure_id = disclose(partner)
     assert partner.documents() == partner.documents()
-    assert partner.workplace.disclosure(disclosure_id).version == 4
+    handed_over = partner.workplace.disclosure(disclosure_id)
+    assert (handed_over.state, handed_over.sequence) == (State.HANDED_OVER, 1)
+
+
+def test_fetching_again_is_noted_once_a_day(partner: PartnerDesk) -> None:
+    disclosure_id = disclose(partner)
+    partner.documents()
+    before = partner.workplace.disclosure(disclosure_id).version
+    for _ in range(3):
+        partner.documents()
+    assert partner.workplace.disclosure(disclosure_id).version == before + 1
 
 
 def test_numbers_count_up_without_gaps_and_a_partner_goes_on_behind_its_own(partner: PartnerDesk) -> None:

@@ -24,6 +24,7 @@ from services.exchange.domain.disclosure import (
     DisclosureStopped,
     Entry,
     Extent,
+    LookedUpByProgram,
     Match,
     NothingHeld,
     RequestDisclosure,
@@ -148,7 +149,10 @@ def test_whatever_is_done_twice_changes_nothing_the_second_time(state: State, de
 
 
 def test_a_request_is_remembered_as_it_was_asked() -> None:
-    given(Disclosure()).when(lambda d: d.request(WANTED, NOW)).then(REQUESTED)
+    """Nobody is named who decided it, so it counts as looked up by a program."""
+    given(Disclosure()).when(lambda d: d.request(WANTED, NOW)).then(REQUESTED, LookedUpByProgram())
+    decided = replace(WANTED, decided_by="beck")
+    given(Disclosure()).when(lambda d: d.request(decided, NOW)).then(REQUESTED)
 
 
 @pytest.mark.parametrize("state", [state for state in WAYS if state is not State.UNKNOWN])

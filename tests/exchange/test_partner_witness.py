@@ -98,7 +98,9 @@ def test_a_partner_may_register_a_witness_key_of_its_own() -> None:
     later.refused(lambda p: p.register(other), "partner.already_registered")
 
 
-@pytest.mark.parametrize("key", ["", "nonsense", str(VerifierKey(NAME, bytes(32))), f"{WITNESS} "])
+@pytest.mark.parametrize(
+    "key", ["", "nonsense", str(VerifierKey(NAME, bytes(32))), f"{WITNESS} "], ids=["empty", "word", "log key", "space"]
+)
 def test_what_is_no_witness_key_is_refused_by_its_field(jobcenter: Workplace, key: str) -> None:
     desk = jobcenter.partner()
     with pytest.raises(Invalid) as refused:

@@ -1,15 +1,31 @@
 """What a withdrawal sets off (Art. 7 Abs. 3 DSGVO): stopped before it left, retracted afterwards, then confirmed."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
+from services.audit.evidence import audit_log
+from services.consent.domain.consent import PauseConsent
+from services.consent.domain.use_limit import UseLimit
+from services.consent.handlers import pass_days
+from services.consent.projections import REGISTER
+from services.consent.queries import Use, UseConsents, Used
 from services.exchange import partner_queue
 from services.exchange.domain.disclosure import Disclosure, State
-from services.exchange.queries import WithdrawalQuestion, WithdrawalReport
-from shared.domain import Json
+from services.exchange.domain.retraction import Retraction
+from services.exchange.queries import (
+    MissingAcknowledgements,
+    MissingQuestion,
+    WithdrawalQuestion,
+    WithdrawalReport,
+)
+from services.exchange.withdrawal import FollowUp
+from shared.audit import Leaf
+from shared.domain import Json, Receipt
 from shared.errors import Invalid, Unavailable
+from shared.eventstore import catch_up
 from tests.support.clock import FixedClock
 from tests.support.local_platform import LocalPlatform, local_platform
 from tests.support.workplace import REFERRAL, PartnerDesk, Workplace, request_of
@@ -20,12 +36,12 @@ COACHING = "coaching_content"
 class Story:
     """One consent, and disclosures that rest on it."""
 
-    def __init__(self, at: Workplace, valid_until: date | None = None) -> None:
+    def __init__(self, at: Workplace, **terms: Any) -> None:
         self.at = at
         self.partner = at.partner("measure_provider", "provider")
         self.person_id = at.person()
         at.entry(self.person_id, COACHING)
-        self.consent_id = at.consent(self.person_id, self.partner.partner_id, COACHING, valid_until=valid_until)
+        self.consent_id = at.consent(self.person_id, self.partner.partner_id, COACHING, **terms)
 
     def disclose(self) -> str:
         found = self.at.request(request_of(self.person_id, self.partner, COACHING, purpose=REFERRAL))
@@ -107,7 +123,13 @@ def test_what_the_partner_has_is_retracted_and_the_partner_confirms(story: Story
     assert taken_back.leaf.about.index == intent.index
     story.partner.acknowledge(story.partner.signed(document))
     assert story.state(disclosure_id) is State.RETRACTION_ACKNOWLEDGED
-    assert story.results() == ["handed_over", "matched", "consent_withdrawn", "retraction_acknowledged"]
+    assert story.results() == [
+        "handed_over",
+        "matched",
+        "consent_withdrawn",
+        "retraction_handed_over",
+        "retraction_acknowledged",
+    ]
 
 
 def test_the_retraction_counts_on_in_the_partners_numbers(story: Story) -> None:
@@ -277,6 +299,7 @@ def test_a_late_acknowledgement_is_told_from_the_retraction_also_when_the_logs_o
     disclosure_id = story.disclose()
     (delivered,) = story.partner.documents()
     clock.move(days=365)
+    audit_log(platform.contexts["audit"]).append(story.at.agency, Leaf(kind="looked"), key="another")
     story.withdraw()
     document = retraction(story.partner)
     first, second = story.partner.receipt(delivered), story.partner.receipt(document)
@@ -286,3 +309,142 @@ def test_a_late_acknowledgement_is_told_from_the_retraction_also_when_the_logs_o
     assert story.at.disclosure(disclosure_id).match == "matched"
     story.partner.acknowledge(story.partner.signed(document))
     assert story.state(disclosure_id) is State.RETRACTION_ACKNOWLEDGED
+
+
+def look(platform: LocalPlatform) -> int:
+    context = platform.contexts["exchange"]
+    return FollowUp(context.store, context.database, context.clock).look()
+
+
+def retracted(platform: LocalPlatform) -> tuple[Story, str]:
+    """A story in which the partner has the data, and the person withdrew."""
+    story = Story(Workplace.of(platform))
+    disclosure_id = story.disclose()
+    story.partner.documents()
+    story.withdraw()
+    return story, disclosure_id
+
+
+def test_a_partner_that_does_not_confirm_is_reminded_and_its_silence_escalated(
+    own: tuple[LocalPlatform, FixedClock],
+) -> None:
+    platform, clock = own
+    story, disclosure_id = retracted(platform)
+    (told,) = story.report().recipients
+    assert (told.told_at, told.late, told.reminded_at, told.escalated_at) == (None, False, None, None)
+    assert (told.lawful_until, told.due_at) == (told.retracted_at, clock.now() + timedelta(hours=72))
+    first = story.partner.documents(after=1)
+    clock.move(hours=23)
+    assert look(platform) == 1
+    assert story.report().recipients[0].reminded_at is None
+    clock.move(hours=1)
+    look(platform)
+    again = story.partner.documents(after=2)
+    assert [d["id"] for d in first] == [d["id"] for d in again] == [f"{disclosure_id}-retraction"]
+    assert (first[0]["sequence"], again[0]["sequence"]) == (2, 3)
+    clock.move(hours=49)
+    look(platform)
+    (told,) = story.report().recipients
+    assert told.told_at is not None
+    assert told.reminded_at is not None
+    assert told.escalated_at == clock.now()
+    assert (told.late, told.escalated_to) == (True, "beck")
+    assert (story.report().complete, story.report().late) == (False, 1)
+    assert story.results()[-3:] == ["retraction_handed_over", "retraction_reminded", "retraction_escalated"]
+
+
+def test_looking_again_reminds_and_escalates_nobody_twice(own: tuple[LocalPlatform, FixedClock]) -> None:
+    platform, clock = own
+    story, disclosure_id = retracted(platform)
+    for _ in range(2):
+        clock.move(hours=25)
+        look(platform)
+        look(platform)
+    clock.move(hours=100)
+    look(platform)
+    look(platform)
+    store = platform.contexts["exchange"].store.agency(story.at.agency)
+    happened = [type(record.event).__name__ for record in store.read(Retraction, disclosure_id)]
+    assert happened == ["RetractionReminded", "RetractionEscalated"]
+
+
+def test_a_confirmation_that_comes_late_ends_the_waiting_and_stays_late(own: tuple[LocalPlatform, FixedClock]) -> None:
+    platform, clock = own
+    story, _ = retracted(platform)
+    (document,) = story.partner.documents(after=1)
+    clock.move(hours=80)
+    look(platform)
+    story.partner.acknowledge(story.partner.signed(document))
+    (told,) = story.report().recipients
+    assert (told.state, told.late, story.report().complete) == (State.RETRACTION_ACKNOWLEDGED, True, True)
+    assert look(platform) == 0
+
+
+def test_who_confirms_in_time_is_neither_reminded_nor_late(own: tuple[LocalPlatform, FixedClock]) -> None:
+    platform, clock = own
+    story, _ = retracted(platform)
+    (document,) = story.partner.documents(after=1)
+    story.partner.acknowledge(story.partner.signed(document))
+    clock.move(hours=200)
+    assert look(platform) == 0
+    (told,) = story.report().recipients
+    assert (told.reminded_at, told.escalated_at, told.late) == (None, None, False)
+
+
+def test_after_the_confirmation_a_reminder_that_waits_is_not_sent(own: tuple[LocalPlatform, FixedClock]) -> None:
+    platform, clock = own
+    story, _ = retracted(platform)
+    (document,) = story.partner.documents(after=1)
+    clock.move(hours=25)
+    look(platform)
+    story.partner.acknowledge(story.partner.signed(document))
+    assert story.partner.documents(after=2) == []
+
+
+def test_what_is_missing_is_listed_for_the_agency_alone(own: tuple[LocalPlatform, FixedClock]) -> None:
+    platform, _ = own
+    story, disclosure_id = retracted(platform)
+    stranger = Workplace.of(platform)
+    found = [
+        at.ask("exchange", "missing_acknowledgements", MissingQuestion(), MissingAcknowledgements, role="auditor").items
+        for at in (story.at, stranger)
+    ]
+    assert [[(each.disclosure_id, each.partner_name) for each in items] for items in found] == [
+        [(disclosure_id, "Partner")],
+        [],
+    ]
+
+
+def test_what_was_stopped_says_why(story: Story) -> None:
+    story.disclose()
+    story.at.ask("consent", "pause_consent", PauseConsent(consent_id=story.consent_id), Receipt)
+    assert story.partner.documents() == []
+    (told,) = story.report().recipients
+    assert (told.state, told.stopped_because) == (State.STOPPED, "consent_paused")
+
+
+def test_when_the_day_to_erase_has_come_the_recipient_is_asked_to_confirm_it(
+    own: tuple[LocalPlatform, FixedClock],
+) -> None:
+    platform, clock = own
+    story = Story(Workplace.of(platform), use=UseLimit(erase_at=date(2026, 3, 6)))
+    disclosure_id = story.disclose()
+    (delivered,) = story.partner.documents()
+    assert delivered["erase_by"] == "2026-03-06"
+    clock.move(days=4)
+    context = platform.contexts["consent"]
+    catch_up(context.store, REGISTER)
+    pass_days(context.store, context.database, clock.today())
+    platform.deliver_messages()
+    (document,) = story.partner.documents(after=1)
+    assert (document["type"], document["reason"]) == ("handschlag.retraction.v1", "erase_at_reached")
+    story.partner.acknowledge(story.partner.signed(document))
+    assert story.state(disclosure_id) is State.RETRACTION_ACKNOWLEDGED
+
+
+def test_a_use_that_was_counted_before_the_process_died_is_not_asked_for_twice(jobcenter: Workplace) -> None:
+    story = Story(jobcenter, use=UseLimit(times=1))
+    disclosure_id = story.disclose()
+    used = UseConsents(uses=(Use(use_id=disclosure_id, ids=(story.consent_id,)),))
+    assert jobcenter.ask("consent", "use_consents", used, Used).fallen == ()
+    assert [document["id"] for document in story.partner.documents()] == [disclosure_id]

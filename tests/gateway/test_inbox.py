@@ -77,8 +77,14 @@ def seal(world: World, body: Any, sender: str = USER, key: OKPKey | None = None,
     return jwe.encrypt_compact(head, content, key or OKPKey.import_key(public), algorithms=[public["alg"], "A256GCM"])
 
 
-def sealed(world: World, operation: str = "cases.register_person", body: Any = PERSON, key: str | None = None) -> bytes:
-    content = {"type": operation, "idempotency_key": key or str(uuid.uuid4()), "sealed": seal(world, body)}
+def sealed(
+    world: World,
+    operation: str = "cases.register_person",
+    body: Any = PERSON,
+    key: str | None = None,
+    sender: str = USER,
+) -> bytes:
+    content = {"type": operation, "idempotency_key": key or str(uuid.uuid4()), "sealed": seal(world, body, sender)}
     return json.dumps(content).encode()
 
 
@@ -152,8 +158,8 @@ def test_every_change_can_be_asked_for(world, inbox, letters):
             place = operation.found_at(REQUESTS[name][0]) or {}
             more = {"if_match": '"3"'} if operation.guarded else {}
             body = {**(REQUESTS[name][1] or {}), **place}
-            for user in (USER, "drv"):
-                message = sealed(world, name, body) if operation.personal else order(name, body, **more)
+            for user in (USER, "drv", "revision"):
+                message = sealed(world, name, body, sender=user) if operation.personal else order(name, body, **more)
                 inbox.take(message, {"user_id": user})
                 if told(letters)["status"] != 403:
                     assert told(letters)["status"] == operation.status, (name, told(letters))
@@ -247,7 +253,7 @@ def test_personal_data_in_the_open_is_refused_and_nothing_is_done(world, inbox, 
     for name, operation in OPERATIONS.items():
         for each in operation.personal:
             body = {**REQUESTS[name][1], each: REQUESTS[name][1].get(each) or {"some": "thing"}}
-            inbox.take(order(name, body), {"user_id": USER})
+            inbox.take(order(name, body), {"user_id": "revision" if role_for(name) == "auditor" else USER})
             problem = told(letters)["problem"]
             assert (problem["code"], problem["status"]) == ("inbox.personal_in_the_open", 422)
             assert f"/{each}" in [error["pointer"] for error in problem["errors"]]

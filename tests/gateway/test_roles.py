@@ -3,6 +3,7 @@
 import pytest
 
 from services.gateway.auth import GRANTS, ROLES
+from services.gateway.console.pages import OWN_WORDS
 from services.gateway.resources import OPERATIONS
 from tests.gateway.world import ME, OTHER, REQUESTS, SOME_ID, TERMS, World
 
@@ -50,7 +51,10 @@ def test_without_a_token_there_is_only_health_documentation_and_the_start_page(w
     pages = {"/problems/<slug>", "/static/<path:filename>", "/.well-known/openid-configuration"}
     pages |= {"/law", "/law/<rule_id>", "/law/try"}
     provider = {"/provider/jwks", "/provider/authorize", "/provider/token"}
-    behind_session = {"/meine-daten", "/meine-daten/einwilligungen/<consent_id>/widerruf"}
+    behind_session = {"/meine-daten", *(f"/meine-daten/{path}" for path in OWN_WORDS)}
+    behind_session |= {"/meine-daten/protokoll", "/meine-daten/rechte"}
+    behind_session |= {"/meine-daten/einwilligungen/<consent_id>/beleg"}
+    behind_session |= {"/meine-daten/auskunft/<request_id>", "/meine-daten/auskunft/<request_id>.json"}
     for rule in world.app.url_map.iter_rules():
         known = open_to_all | pages | provider | behind_session
         assert str(rule).startswith("/v1/") or str(rule) in known, rule

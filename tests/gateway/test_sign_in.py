@@ -16,7 +16,7 @@ from services.gateway.development_provider import DevelopmentProvider, challenge
 from services.gateway.problems import Fault
 from shared.config import Settings
 from shared.errors import Invalid, Unavailable
-from tests.gateway.world import ME, SOME_ID, TERMS, Answering, World
+from tests.gateway.world import ME, OFFER, SOME_ID, TERMS, Answering, World
 
 RETURN = "http://127.0.0.1:8080/anmelden/antwort"
 VERIFIER = "an-unguessable-verifier-of-at-least-43-characters"
@@ -198,7 +198,8 @@ def test_a_browser_signs_in_and_sees_its_own_data(world):
     text = page(world).get_data(as_text=True)
     assert "Meine Einwilligungen" in text
     assert "Angemeldet als: Bürgerin oder Bürger" in text
-    assert {question["person_id"] for _, _, question, _ in world.calls.asked} == {ME}
+    about = {question["person_id"] for _, method, question, _ in world.calls.asked if method != "partners"}
+    assert about == {ME}
     assert {caller.role for *_, caller in world.calls.asked} == {"citizen"}
 
 
@@ -247,6 +248,38 @@ def test_a_citizen_withdraws_by_a_button(world):
     )
     assert (answer.status_code, answer.headers["Location"]) == (303, "/meine-daten")
     assert "consent.withdraw_consent" in world.calls.names()
+
+
+def test_what_a_citizen_is_asked_has_two_equal_answers_one_click_each(world):
+    offered = {"consent_id": SOME_ID, "offer": OFFER, "status": "offered", "offered_on": "2026-03-02", "version": 1}
+    world.calls.answers["consent.consents"] = {"items": [], "offers": [offered]}
+    world.calls.answers["consent.offer"] = offered
+    partner = {"partner_id": "drv", "name": "Rentenversicherung", "body": "b", "domain": "d", "channel": "feed"}
+    world.calls.answers["exchange.partners"] = {"items": [partner], "next": None}
+    sign_in(world)
+    text = page(world).get_data(as_text=True)
+    assert "Darf Rentenversicherung etwas über Sie erfahren?" in text
+    assert "Ihre Leistungen bleiben, wie sie sind." in text
+    form = r'<form method="post" action="(/meine-daten/anfragen/[^"]+)">.*?<button ([^>]*)>(Ja|Nein)<'
+    answers = re.findall(form, text)
+    assert [(path.rpartition("/")[2], word) for path, _, word in answers] == [("ja", "Ja"), ("nein", "Nein")]
+    assert answers[0][1] == answers[1][1]
+    for path, operation in zip((path for path, _, _ in answers), ("accept_offer", "decline_offer"), strict=True):
+        world.client.post(path, data={"csrf": csrf(world)}, base_url="http://127.0.0.1:8080")
+        callee, method, question, _ = world.calls.asked[-2]
+        assert (callee, method) == ("consent", operation)
+        assert question["answer"]["given_by"] == ["data_subject"]
+
+
+@pytest.mark.parametrize("paused", [None, "2026-03-02"])
+def test_a_citizen_lets_a_consent_rest_and_count_again_by_a_button(world, paused):
+    status = "paused" if paused else "given"
+    item = {"consent_id": SOME_ID, "terms": TERMS, "status": status, "given_on": "2026-03-02", "withdrawn_on": None}
+    world.calls.answers["consent.consents"] = {"items": [{**item, "version": 1, "paused_on": paused}], "offers": []}
+    sign_in(world)
+    text = page(world).get_data(as_text=True)
+    assert (f"/{SOME_ID}/weiter" in text, f"/{SOME_ID}/pause" in text) == (bool(paused), not paused)
+    assert f"/{SOME_ID}/widerruf" in text
 
 
 @pytest.mark.parametrize("form", [{}, {"csrf": ""}, {"csrf": "guess"}])

@@ -22,6 +22,7 @@ from services.health.service import HealthService
 from shared.config import Settings
 from shared.domain import Erased, Json
 from shared.identity import Caller, create_identities
+from shared.policy import present_law
 from shared.runtime.calling import signature_of
 from shared.schema import dump, parse
 from tests.support.clock import FixedClock
@@ -49,7 +50,13 @@ ACCOUNTS = {
             "partner": "drv",
             "broker_user": "drv",
         },
-        {"client_id": "review", "secret": "au secret", "role": "auditor", "agency": "jobcenter"},
+        {
+            "client_id": "review",
+            "secret": "au secret",
+            "role": "auditor",
+            "agency": "jobcenter",
+            "broker_user": "revision",
+        },
         {"client_id": "operations", "secret": "op secret", "role": "operator", "agency": "jobcenter"},
     ],
     "persons": [
@@ -198,6 +205,15 @@ TERMS = {
     "voluntary": True,
     "valid_from": "2026-03-02",
 }
+OFFER = {
+    **{name: TERMS[name] for name in ("person_id", "recipient", "purpose", "categories", "information")},
+    "answer_by": "2026-03-16",
+}
+ANSWER = {"form": "electronic", "given_by": ["data_subject"], "voluntary": True}
+SHEET = {
+    **{name: TERMS[name] for name in ("person_id", "purpose", "form", "given_by", "information", "voluntary")},
+    "cells": [{"recipient": "drv", "category": "contact_data", "yes": True}],
+}
 KEY = {"kty": "OKP", "crv": "X25519", "x": "AAAA"}
 KIND = {"body": "pension_insurer", "domain": "sgb_vi"}
 
@@ -233,6 +249,36 @@ REQUESTS: dict[str, tuple[str, Any]] = {
     "consent.consent": (f"/consents/{SOME_ID}", None),
     "consent.consents": (f"/consents?person_id={ME}", None),
     "exchange.withdrawal": (f"/consents/{SOME_ID}/withdrawal", None),
+    "consent.withdraw_all": ("/consents/withdrawals", {"person_id": ME, "recipient": "drv"}),
+    "consent.offer_consent": ("/consents/offers", {"offer": OFFER}),
+    "consent.offer": (f"/consents/offers/{SOME_ID}", None),
+    "consent.accept_offer": (f"/consents/offers/{SOME_ID}/acceptance", {"answer": ANSWER}),
+    "consent.decline_offer": (f"/consents/offers/{SOME_ID}/refusal", {"answer": ANSWER}),
+    "consent.record_sheet": ("/consents/sheets", SHEET),
+    "consent.pause_consent": (f"/consents/{SOME_ID}/pause", None),
+    "consent.resume_consent": (f"/consents/{SOME_ID}/resumption", None),
+    "exchange.withdrawal_report": (f"/withdrawals/{SOME_ID}", None),
+    "exchange.missing_acknowledgements": ("/withdrawals", None),
+    "consent.register_representation": (
+        "/representations",
+        {
+            "person_id": ME,
+            "kind": "legal_guardian",
+            "name": "Erika Beispiel",
+            "acts": ["consent"],
+            "evidence": "bescheinigung-1",
+        },
+    ),
+    "consent.representation": (f"/representations/{SOME_ID}", None),
+    "consent.representations": (f"/representations?person_id={ME}", None),
+    "consent.end_representation": (f"/representations/{SOME_ID}/end", None),
+    "consent.objection": (f"/objections/{ME}", None),
+    "consent.object_to_processing": ("/processing-objections", {"person_id": ME, "reasons": "Schutz vor Gewalt"}),
+    "consent.decide_objection": (
+        f"/processing-objections/{SOME_ID}/decision",
+        {"person_id": ME, "uphold": True, "reasons": "überwiegt"},
+    ),
+    "consent.take_back_processing_objection": (f"/processing-objections/{SOME_ID}/withdrawal", {"person_id": ME}),
     "consent.give_release": (
         "/releases",
         {
@@ -275,9 +321,62 @@ REQUESTS: dict[str, tuple[str, Any]] = {
     "audit.key": ("/log/key", None),
     "audit.checkpoint": ("/log/checkpoint?year=2026", None),
     "audit.entries": ("/log/entries?after=-1&limit=3", None),
+    "audit.status": ("/log/status", None),
+    "audit.search": (
+        "/log/searches",
+        {"wanted": {"person_id": ME, "decision": "permit", "first_day": "2026-03-01"}, "reason": "Beschwerde 7/26"},
+    ),
+    "audit.found": (f"/log/searches/{SOME_ID}?limit=5", None),
+    "audit.export": ("/log/exports", {"what": "subject", "person_id": ME, "reason": "Beschwerde 7/26"}),
+    "audit.bundle": (f"/log/exports/{SOME_ID}?limit=5", None),
     "audit.receipt": (f"/log/receipts/{SOME_ID}", None),
     "audit.consistency": ("/log/consistency?old=1&new=3", None),
     "audit.break_glass": ("/log/break-glass?days=30", None),
+    "audit.uses_of_norm": ("/log/uses?norm=Art.+15+DSGVO", None),
+    "cases.request_right": ("/rights", {"person_id": ME, "right": "access", "wish": "alles"}),
+    "cases.right": (f"/rights/{SOME_ID}", None),
+    "cases.rights": (f"/rights?person_id={ME}&open=true", None),
+    "cases.assign_request": (f"/rights/{SOME_ID}/owner", {"owner": "weber"}),
+    "cases.extend_request": (f"/rights/{SOME_ID}/extension", {"reasons": "drei Akten"}),
+    "cases.answer_right": (f"/rights/{SOME_ID}/answer", {"outcome": "granted", "identity_verified": True}),
+    "cases.copy": (f"/rights/{SOME_ID}/copy?limit=10", None),
+    "cases.order_erasure": ("/erasures", {"person_id": ME, "reason": "retention_ended"}),
+    "cases.erasure": (f"/erasures/{SOME_ID}", None),
+    "exchange.ledger": (f"/ledger?person_id={ME}&limit=10", None),
+    "registers.processing": ("/registers/processing?day=2026-03-02", None),
+    "registers.impact": ("/registers/impact?day=2026-03-02", None),
+    "cases.record_breach": (
+        "/registers/breaches",
+        {
+            "aware_at": "2026-03-02T08:00:00Z",
+            "began_at": "2026-03-01T08:00:00Z",
+            "ended_at": "2026-03-01T10:00:00Z",
+            "risk": "likely",
+            "nature": "falsch zugestellt",
+            "consequences": "gering",
+            "measures": "zurückgerufen",
+        },
+    ),
+    "cases.give_breach_notice": (
+        f"/registers/breaches/{SOME_ID}/notices",
+        {"to": "data_protection_authority", "at": "2026-03-02T10:00:00Z"},
+    ),
+    "cases.breach": (f"/registers/breaches/{SOME_ID}", None),
+    "cases.breaches": ("/registers/breaches?limit=10", None),
+    "consent.receipt": (f"/consents/{SOME_ID}/receipt", None),
+    "govstack.policies": ("/govstack/config/policies/", None),
+    "govstack.policy": (f"/govstack/service/policy/{present_law().hash}/", None),
+    "govstack.data_agreement": (f"/govstack/service/data-agreement/{SOME_ID}/", None),
+    "govstack.draft_record": (f"/govstack/service/individual/record/consent-record/draft/{SOME_ID}/", None),
+    "govstack.records": (f"/govstack/service/individual/record/consent-record/?individualId={ME}", None),
+    "govstack.record_of_agreement": (f"/govstack/service/individual/record/data-agreement/{SOME_ID}/", None),
+    "govstack.records_of_agreement": (f"/govstack/service/individual/record/data-agreement/{SOME_ID}/all/", None),
+    "govstack.verified_record": (f"/govstack/service/verification/consent-record/{SOME_ID}/", None),
+    "govstack.create_record": (f"/govstack/service/individual/record/data-agreement/{SOME_ID}/", None),
+    "govstack.update_record": (
+        f"/govstack/service/individual/record/consent-record/{SOME_ID}/",
+        {"optIn": False},
+    ),
     "vocabulary": ("/vocabulary", None),
     "keys": ("/keys", None),
 }

@@ -20,6 +20,7 @@ from services.command.demo.platform_client import As
 from shared.clock import SystemClock
 from shared.law import LOOKED_UP, needs_break_glass
 from shared.policy import decide, present_law, request_from_json
+from shared.policy.consent import ENTRUSTED, names_a_person
 from tests.journeys.acting import INFORMED, new_key
 from tests.support.platform import Platform
 from tests.support.shared_data import shared_data
@@ -159,6 +160,24 @@ def tell(town: Town, case: Json) -> tuple[As, str, str, str]:
     return worker, agency, partner, person
 
 
+SPEAKS_FOR_ANOTHER = ("legal_guardian", "authorised_representative")
+
+
+def representation(worker: As, person: str, given_by: list[str]) -> Json:
+    """Who speaks for the person has a representation on record; the case presupposes that it is there."""
+    kinds = [kind for kind in SPEAKS_FOR_ANOTHER if kind in given_by]
+    if not kinds:
+        return {}
+    known = {"person_id": person, "kind": kinds[0], "name": "Erika Beispiel", "evidence": "bescheinigung-1"}
+    made = worker.post("/representations", {**known, "acts": ["consent", "release"]}, new_key())
+    return {"representation_id": made["representation_id"]}
+
+
+def entrusted_by_others(terms: Json) -> bool:
+    """A consent of somebody who cannot give it is not even recorded; the case is denied all the same."""
+    return ENTRUSTED in terms["categories"] and "entrusting_person" not in terms["given_by"]
+
+
 def record_will(worker: As, case: Json, person: str, partner: str) -> None:
     facts = case["facts"]
     for consent in facts.get("consents", []):
@@ -172,10 +191,12 @@ def record_will(worker: As, case: Json, person: str, partner: str) -> None:
                 "given_by": consent["given_by"],
                 "information": INFORMED,
                 "voluntary": consent["voluntary"],
+                **representation(worker, person, consent["given_by"]),
             }
-            worker.post("/consents", {"terms": terms}, new_key())
+            if not entrusted_by_others(terms):
+                worker.post("/consents", {"terms": terms}, new_key())
     for release in facts.get("secrecy_releases", []):
-        for professional in release["professionals"]:
+        for professional in filter(names_a_person, release["professionals"]):
             given = {"person_id": person, "professional": professional, "recipient": partner}
             worker.post("/releases", {**given, "categories": release["categories"], "form": release["form"]}, new_key())
     if facts.get("objection_notice_given"):

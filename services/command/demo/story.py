@@ -24,6 +24,7 @@ from services.command.demo.world import (
     public_part,
 )
 from shared.audit import verify_receipt
+from shared.notes import claimed_checkpoint
 
 Json = dict[str, Any]
 PENSION, HEALTH = PARTNERS
@@ -97,8 +98,9 @@ class Story:
                     "kind": {"body": body, "domain": domain},
                     "channel": "amqp" if self.broker and partner_id == PENSION else "feed",
                     **{use: public_part(jwk) for use, jwk in keys.items()},
+                    "witness_key": self.world.witness_key(partner_id),
                 }
-                self.operator.post("/partners", partner, f"partner-{partner_id}-{partner['channel']}")
+                self.operator.post("/partners", partner, f"partner-{partner_id}-{partner['channel']}-witness")
                 step.tell(f"{name} ({domain}), eigener Schlüssel, holt über {partner['channel']} ab")
 
     def _open_case(self) -> None:
@@ -177,6 +179,9 @@ class Story:
             content = ", ".join(map(self._word, sorted(opened.content)))
             step.tell(f"Inhalt: {content}; Nummer {found['sequence']} dieser Stelle")
             step.tell(f"Quittung: {found['match']}")
+            seen = claimed_checkpoint(self.pension.receipts[self._id("disclosure")]["checkpoint"])
+            _require(self.pension.cosigned.get(seen.origin) == seen.size, "the partner did not cosign the log")
+            step.tell(f"Als Zeugin mitgezeichnet: {seen.origin} mit {seen.size} Einträgen")
 
     def _prove(self) -> None:
         with self._step("Die Datenschutzbeauftragte prüft den Beleg selbst, ohne der Plattform zu glauben") as step:
@@ -271,7 +276,8 @@ class Story:
         inbox: Inbox = FeedInbox(platform)
         if self.broker:
             inbox = QueueInbox(self.broker, f"partner.{partner_id}")
-        return DemoPartner(partner_id, self.world.partner_keys(partner_id), platform, inbox)
+        memory = self.world.witness_folder(partner_id)
+        return DemoPartner(partner_id, self.world.partner_keys(partner_id), platform, inbox, memory)
 
     def _id(self, name: str) -> str:
         return str(uuid5(NAMESPACE_URL, f"handschlag:{self.run}:{name}"))

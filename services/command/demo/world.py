@@ -13,7 +13,9 @@ from uuid import uuid4
 
 from joserfc.jwk import OKPKey
 
+from services.command.witness import identity, provide_witness
 from shared.files import write_once
+from shared.notes import COSIGNATURE, VerifierKey
 
 AGENCY = "jobcenter-demo"
 PERSON_NAME = "Wiebke Sonnentau-Kranich"
@@ -45,6 +47,15 @@ class World:
         keys: dict[str, Any] = json.loads((self.file.parent / "partners" / f"{partner_id}.json").read_text("utf-8"))
         return keys
 
+    def witness_folder(self, partner_id: str) -> Path:
+        """Where the partner, as a witness of the log, keeps its key and what it saw."""
+        return self.file.parent / "partners" / f"{partner_id}-witness"
+
+    def witness_key(self, partner_id: str) -> str:
+        """The verifier key of the partner as a witness."""
+        name, signer = identity(self.witness_folder(partner_id))
+        return str(VerifierKey(name, signer.public_key().public_bytes_raw(), COSIGNATURE))
+
 
 def provide_world(state: Path) -> World:
     """The world of this state folder; made when it is not there yet, and then kept."""
@@ -52,7 +63,10 @@ def provide_world(state: Path) -> World:
     for partner_id in PARTNERS:
         write_once(state / "partners" / f"{partner_id}.json", _partner_keys)
     write_once(file, _world)
-    return World(file, json.loads(file.read_text("utf-8")))
+    world = World(file, json.loads(file.read_text("utf-8")))
+    for partner_id in PARTNERS:
+        provide_witness(world.witness_folder(partner_id), f"{partner_id}.example")
+    return world
 
 
 def public_part(jwk: dict[str, Any]) -> dict[str, Any]:

@@ -93,6 +93,16 @@ class RequestDisclosure(Command):
     decided_by: str = ""
     inform_after: date | None = None
     break_glass: BreakGlass | None = None
+    data_from: date | None = None
+    data_until: date | None = None
+
+    def within(self, content: Json) -> Json:
+        """Of the entries only those from `data_from` to `data_until`, if days are named; nothing else has days."""
+        if self.data_from is None and self.data_until is None:
+            return content
+        first, last = (self.data_from or date.min).isoformat(), (self.data_until or date.max).isoformat()
+        entries = [entry for entry in content.get("entries", ()) if first <= str(entry.get("on", "")) <= last]
+        return {**content, "entries": entries} if entries else {}
 
     @property
     def states_necessity(self) -> bool:
@@ -296,6 +306,14 @@ class DisclosureHandedOver(Event):
 
 
 @event(version=1)
+class DisclosureFetchedAgain(Event):
+    """The partner took the same document another time, on that day at least once."""
+
+    sequence: int
+    day: date
+
+
+@event(version=1)
 class DisclosureAcknowledged(Event):
     match: Match
     signed: str
@@ -327,6 +345,41 @@ class RetractionAcknowledged(Event):
     at: datetime
 
 
+@event(version=1)
+class CheckpointCosigned(Event):
+    """The partner, as a witness of our log, cosigned this checkpoint with its acknowledgement: a C2SP signed note."""
+
+    witness_key: str
+    checkpoint: str
+
+
+@event(version=1)
+class LookedUpByProgram(Event):
+    """A program asked by itself: no person is named who decided it (§ 79 SGB X; marked as such in the ledger)."""
+
+
+@event(version=1)
+class RecipientNotified(Event):
+    """The partner is told what became of data that it has: rectified, contested, restricted, erased (Art. 19 DSGVO).
+
+    `entry` is the notice's own entry in the log; the partner confirms that entry.
+    """
+
+    notice_id: str
+    change: str
+    entry: Entry
+    at: datetime
+
+
+@event(version=1)
+class NoticeAcknowledged(Event):
+    notice_id: str
+    signed: str
+    at: datetime
+
+
+NoticeEvent = RecipientNotified | NoticeAcknowledged
+
 HumanEvent = (
     NecessityStated
     | InformationPostponed
@@ -345,9 +398,13 @@ DisclosureEvent = (
     | DisclosurePermitted
     | DisclosureStopped
     | DisclosureHandedOver
+    | DisclosureFetchedAgain
     | DisclosureAcknowledged
     | DisclosureRetracted
     | RetractionAcknowledged
+    | NoticeEvent
+    | LookedUpByProgram
+    | CheckpointCosigned
 )
 
 RULED: dict[type[Event], State] = {
@@ -370,6 +427,7 @@ class Disclosure:
     ruling: Ruling | None = None
     handed_over: DisclosureHandedOver | None = None
     acknowledged: DisclosureAcknowledged | None = None
+    fetched_on: date | None = None
     retracted: DisclosureRetracted | None = None
     retraction_acknowledged_at: datetime | None = None
     reason: str = ""
@@ -381,6 +439,8 @@ class Disclosure:
     confirmed: DisclosureConfirmed | None = None
     declined: DisclosureDeclined | None = None
     reviewed: BreakGlassReviewed | None = None
+    notices: tuple[RecipientNotified, ...] = ()
+    notices_acknowledged: tuple[str, ...] = ()
 
     def request(self, wanted: RequestDisclosure, now: datetime) -> list[DisclosureEvent]:
         made = DisclosureRequested(
@@ -469,6 +529,10 @@ class Disclosure:
             return []
         return [DisclosureHandedOver(channel=channel, sequence=sequence, at=now)]
 
+    def fetch_again(self, sequence: int, today: date) -> list[DisclosureEvent]:
+        """A day is noted once, however often the partner asks."""
+        return [] if self.fetched_on == today else [DisclosureFetchedAgain(sequence=sequence, day=today)]
+
     def stop(self, reason: str, *, taken_back: bool = False) -> list[DisclosureEvent]:
         """Before it left; or after, when the partner's queue gave it back unread."""
         stoppable = self.state is State.PERMITTED or (taken_back and self.state is State.HANDED_OVER)
@@ -489,6 +553,23 @@ class Disclosure:
     def acknowledge_retraction(self, signed: str, now: datetime) -> list[DisclosureEvent]:
         return [RetractionAcknowledged(signed=signed, at=now)] if self.state is State.RETRACTED else []
 
+    def notify(self, notice_id: str, change: str, entry: Entry, now: datetime) -> list[DisclosureEvent]:
+        """Only whoever has the data, or may have them, is told; also when the disclosure was retracted before."""
+        known = notice_id in {each.notice_id for each in self.notices}
+        if known or self.state not in (State.PERMITTED, *REACHED, *TAKEN_BACK):
+            return []
+        return [RecipientNotified(notice_id=notice_id, change=change, entry=entry, at=now)]
+
+    def notice_at(self, origin: str, index: int) -> RecipientNotified | None:
+        """The notice whose entry stands at that place of the log."""
+        here = (each for each in self.notices if (each.entry.origin, each.entry.index) == (origin, index))
+        return next(here, None)
+
+    def acknowledge_notice(self, notice_id: str, signed: str, now: datetime) -> list[DisclosureEvent]:
+        if notice_id in self.notices_acknowledged:
+            return []
+        return [NoticeAcknowledged(notice_id=notice_id, signed=signed, at=now)]
+
     def apply(self, event: DisclosureEvent) -> "Disclosure":
         match event:
             case DisclosureRequested():
@@ -506,11 +587,15 @@ class Disclosure:
                 return replace(self, state=State.RETRACTED, retracted=event, reason=event.reason)
             case RetractionAcknowledged():
                 return replace(self, state=State.RETRACTION_ACKNOWLEDGED, retraction_acknowledged_at=event.at)
+            case CheckpointCosigned() | LookedUpByProgram():
+                return self
+            case DisclosureFetchedAgain(day=day):
+                return replace(self, fetched_on=day)
             case _:
                 return self._with(event)
 
-    def _with(self, event: HumanEvent) -> "Disclosure":
-        """What people state and decide."""
+    def _with(self, event: HumanEvent | NoticeEvent) -> "Disclosure":
+        """What people state and decide, and what the recipient is told afterwards."""
         match event:
             case NecessityStated():
                 return replace(self, stated=event)
@@ -526,11 +611,15 @@ class Disclosure:
                 return replace(self, state=State.DECLINED, declined=event)
             case BreakGlassReviewed():
                 return replace(self, reviewed=event)
+            case RecipientNotified():
+                return replace(self, notices=(*self.notices, event))
+            case NoticeAcknowledged():
+                return replace(self, notices_acknowledged=(*self.notices_acknowledged, event.notice_id))
 
 
 def _statements(wanted: RequestDisclosure, now: datetime) -> list[DisclosureEvent]:
     """What is stated together with a request: necessity, a later notice, an emergency."""
-    made: list[DisclosureEvent] = []
+    made: list[DisclosureEvent] = [] if wanted.decided_by.strip() else [LookedUpByProgram()]
     if wanted.states_necessity:
         made.append(
             NecessityStated(

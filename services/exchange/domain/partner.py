@@ -2,7 +2,8 @@
 
 Each agency keeps its own register. A partner has a key to which disclosures are encrypted and a key with which
 it signs acknowledgements; both are public keys as JWK (RFC 7517). Its medical service may have an encryption key of
-its own (§ 76 SGB X). A body outside § 35 SGB I commits itself and its staff to purpose and secrecy (§ 78 SGB X).
+its own (§ 76 SGB X), and the partner a key with which it cosigns our log as a witness. A body outside § 35 SGB I
+commits itself and its staff to purpose and secrecy (§ 78 SGB X).
 """
 
 from base64 import urlsafe_b64decode
@@ -38,6 +39,7 @@ class RegisterPartner(Command):
     encryption_key: Json
     signing_key: Json
     medical_encryption_key: Json | None = None
+    witness_key: str | None = None
 
 
 @command
@@ -66,22 +68,30 @@ class MedicalKeyRegistered(Event):
 
 
 @event(version=1)
+class WitnessKeyRegistered(Event):
+    """A verifier key (C2SP signed-note) of type 4: the partner cosigns checkpoints of our log with it, nothing else."""
+
+    key: str
+
+
+@event(version=1)
 class CommitmentRecorded(Event):
     on: date
     text_version: str
 
 
-PartnerEvent = PartnerRegistered | MedicalKeyRegistered | CommitmentRecorded
+PartnerEvent = PartnerRegistered | MedicalKeyRegistered | WitnessKeyRegistered | CommitmentRecorded
 
 
 @dataclass(frozen=True)
 class Partner:
     registered: PartnerRegistered | None = None
     medical_key: Json | None = None
+    witness_key: str | None = None
     commitment: CommitmentRecorded | None = None
 
     def register(self, wanted: RegisterPartner) -> list[PartnerEvent]:
-        """Once; the same again changes nothing. A key of the medical service may be added later."""
+        """Once; the same again changes nothing. A key of the medical service or of the witness may be added later."""
         _check_key("/encryption_key", wanted.encryption_key, {("OKP", "X25519"), ("RSA", "")})
         _check_key("/signing_key", wanted.signing_key, {("OKP", "Ed25519")})
         made = PartnerRegistered(
@@ -94,13 +104,16 @@ class Partner:
         medical = wanted.medical_encryption_key
         if medical is not None:
             _check_key("/medical_encryption_key", medical, {("OKP", "X25519"), ("RSA", "")})
+        witness = wanted.witness_key
         other_key = medical is not None and self.medical_key not in (None, medical)
+        other_key = other_key or (witness is not None and self.witness_key not in (None, witness))
         if self.registered not in (None, made) or other_key:
             raise Refused("partner.already_registered", "this id is taken", "choose another partner id")
         added = medical if self.medical_key is None else None
         return [
             *([] if self.registered else [made]),
             *([] if added is None else [MedicalKeyRegistered(encryption_key=added)]),
+            *([] if witness is None or self.witness_key else [WitnessKeyRegistered(key=witness)]),
         ]
 
     def commit(self, wanted: RecordCommitment, today: date) -> list[PartnerEvent]:
@@ -117,6 +130,8 @@ class Partner:
                 return replace(self, registered=event)
             case MedicalKeyRegistered():
                 return replace(self, medical_key=event.encryption_key)
+            case WitnessKeyRegistered():
+                return replace(self, witness_key=event.key)
             case CommitmentRecorded():
                 return replace(self, commitment=event)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date, datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, abort, current_app, make_response, redirect, render_template, request, session
@@ -9,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from services.gateway.auth import CITIZEN, Asker, Tokens
 from services.gateway.console import law
+from services.gateway.console.own_rights import add_own_rights
 from services.gateway.console.sign_in import Elsewhere, Here, SignIn, require_same_form
 from services.gateway.development_provider import DevelopmentProvider
 from services.gateway.front_door import FrontDoor
@@ -32,11 +34,23 @@ STATES = {
 STATUSES = {
     "given": "gilt",
     "not_yet": "gilt noch nicht",
+    "paused": "ruht",
+    "used_up": "aufgebraucht",
+    "replaced": "durch eine neue ersetzt",
     "refused": "abgelehnt",
     "withdrawn": "widerrufen",
     "expired": "abgelaufen",
     "unknown": "unbekannt",
 }
+OWN_WORDS = {
+    "anfragen/<consent_id>/ja": "consent.accept_offer",
+    "anfragen/<consent_id>/nein": "consent.decline_offer",
+    "einwilligungen/<consent_id>/pause": "consent.pause_consent",
+    "einwilligungen/<consent_id>/weiter": "consent.resume_consent",
+    "einwilligungen/<consent_id>/widerruf": "consent.withdraw_consent",
+}
+"""What a citizen says by a button on their own page."""
+
 ROLE_NAMES = {
     "citizen": "Bürgerin oder Bürger",
     "case_worker": "Fallmanagement",
@@ -52,6 +66,8 @@ def blueprint(
     """The pages of this application."""
     pages = Blueprint("console", __name__)
     pages.add_app_template_filter(_day, "day")
+    pages.add_app_template_filter(_iso_day, "iso_day")
+    pages.add_app_template_filter(_moment, "moment")
     pages.add_app_template_filter(_category, "category")
     pages.add_app_template_filter(_purpose, "purpose")
 
@@ -63,7 +79,8 @@ def blueprint(
     _add_public_pages(pages, sign_in)
     _add_sign_in(pages, sign_in, urlsplit(provider.issuer).netloc if provider else None)
     _add_own_data(pages, sign_in, front)
-    pages.register_blueprint(law.blueprint(clock))
+    add_own_rights(pages, sign_in, front)
+    pages.register_blueprint(law.blueprint(clock, lambda: sign_in().asker(session), front))
     return pages
 
 
@@ -113,14 +130,35 @@ def _add_own_data(pages: Blueprint, sign_in: Callable[[], SignIn], front: FrontD
             return redirect("/anmelden")
         return _page("my_data.html", **_own(front, asker))
 
-    @pages.post("/meine-daten/einwilligungen/<consent_id>/widerruf")
-    def withdraw(consent_id: str) -> AnyResponse:
+    @pages.get("/meine-daten/einwilligungen/<consent_id>/beleg")
+    def my_receipt(consent_id: str) -> AnyResponse:
+        asker = sign_in().asker(session)
+        if asker is None:
+            return redirect("/anmelden")
+        receipt = front.operations["consent.receipt"]
+        response = make_response(
+            receipt.forms["text/html"](front.handle(receipt, asker, {"consent_id": consent_id}).view)
+        )
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def say(consent_id: str, operation: str) -> AnyResponse:
+        """One button, one step: no question back, no reason asked."""
         asker = sign_in().asker(session)
         if asker is None:
             return redirect("/anmelden", code=303)
         require_same_form(session, request.form.get("csrf", ""))
-        front.handle(front.operations["consent.withdraw_consent"], asker, {"consent_id": consent_id})
+        front.handle(front.operations[operation], asker, {"consent_id": consent_id})
         return redirect("/meine-daten", code=303)
+
+    for path, operation in OWN_WORDS.items():
+        pages.add_url_rule(
+            f"/meine-daten/{path}",
+            operation.replace(".", "_"),
+            say,
+            defaults={"operation": operation},
+            methods=["POST"],
+        )
 
 
 def error_page(told: Json) -> Response:
@@ -136,7 +174,18 @@ def _own(front: FrontDoor, asker: Asker) -> Json:
         name: front.handle(front.operations[operation], asker, {}).view
         for name, operation in (("consents", "consent.consents"), ("disclosures", "exchange.disclosures"))
     }
-    return {"citizen": True, **shown, "states": STATES, "statuses": STATUSES}
+    return {"citizen": True, **shown, "names": _names(front, asker), "states": STATES, "statuses": STATUSES}
+
+
+def _names(front: FrontDoor, asker: Asker) -> dict[str, str]:
+    """What the partners of the agency are called, by their ids."""
+    names: dict[str, str] = {}
+    after: str | None = ""
+    while after is not None:
+        page: Any = front.handle(front.operations["exchange.partners"], asker, {"after": after, "limit": 500}).view
+        names |= {item.partner_id: item.name for item in page.items}
+        after = page.next if len(page.items) == 500 else None
+    return names
 
 
 def _page(template: str, **shown: object) -> Response:
@@ -150,6 +199,16 @@ def _day(moment: date | datetime | None) -> str:
         return ""
     day = moment.astimezone(LEGAL_ZONE) if isinstance(moment, datetime) else moment
     return day.strftime("%d.%m.%Y")
+
+
+def _iso_day(text: str | None) -> str:
+    """A day or moment in ISO 8601, as people write days."""
+    return date.fromisoformat(text[:10]).strftime("%d.%m.%Y") if text else ""
+
+
+def _moment(text: str) -> str:
+    """A moment in ISO 8601, as it was on the clocks in Germany."""
+    return datetime.fromisoformat(text).astimezone(LEGAL_ZONE).strftime("%d.%m.%Y %H:%M")
 
 
 def _category(name: str) -> str:

@@ -6,17 +6,24 @@ from services.gateway.operations import Operation
 from services.gateway.resources.agencies import agencies
 from services.gateway.resources.assessments import assessments
 from services.gateway.resources.cases import cases
+from services.gateway.resources.consent_receipts import receipts
 from services.gateway.resources.consents import consents
 from services.gateway.resources.directory import directory
 from services.gateway.resources.disclosures import disclosures
 from services.gateway.resources.entries import entries
 from services.gateway.resources.feed import feed
+from services.gateway.resources.govstack import govstack
 from services.gateway.resources.keys import keys
+from services.gateway.resources.ledger import ledger
 from services.gateway.resources.log import log
 from services.gateway.resources.objections import objections
 from services.gateway.resources.partners import partners
 from services.gateway.resources.persons import persons
+from services.gateway.resources.registers import registers
 from services.gateway.resources.releases import releases
+from services.gateway.resources.representations import representations
+from services.gateway.resources.rights import rights
+from services.gateway.resources.withdrawals import withdrawals
 from services.gateway.resources.words import words
 
 RESOURCES = (
@@ -27,14 +34,21 @@ RESOURCES = (
     cases,
     entries,
     consents,
+    receipts,
     releases,
+    representations,
+    withdrawals,
     objections,
     assessments,
     disclosures,
     feed,
+    rights,
+    ledger,
+    registers,
     log,
     words,
     keys,
+    govstack,
 )
 
 OPERATIONS: Mapping[str, Operation] = {

@@ -41,7 +41,8 @@ class NewDisclosure:
     """`basis` is the norm relied on; `facts` are facts of `/v1/vocabulary`. What is not stated opens nothing.
 
     Who states that something is necessary gives `reasons`; a program names the person as `decided_by`. The person
-    concerned is informed at once, or from `inform_after` on where the law lets that wait.
+    concerned is informed at once, or from `inform_after` on where the law lets that wait. Of dated entries only those
+    from `data_from` to `data_until` travel, if these are named.
     """
 
     person_id: str
@@ -58,6 +59,8 @@ class NewDisclosure:
     decided_by: str | None = None
     inform_after: date | None = None
     break_glass: BreakGlass | None = None
+    data_from: date | None = None
+    data_until: date | None = None
 
 
 @value
@@ -76,6 +79,8 @@ class RequestDisclosure:
     decided_by: str
     inform_after: date | None
     break_glass: BreakGlass | None
+    data_from: date | None
+    data_until: date | None
 
 
 @value
@@ -226,6 +231,8 @@ def request_disclosure(desk: Desk, new: NewDisclosure) -> WhichDisclosure:
         decided_by=new.decided_by or ("" if desk.asker.machine else desk.asker.sub),
         inform_after=new.inform_after,
         break_glass=new.break_glass,
+        data_from=new.data_from,
+        data_until=new.data_until,
     )
     desk.ask("exchange", "request_disclosure", command, DisclosureView, timeout=SLOW)
     return WhichDisclosure(disclosure_id=disclosure_id)

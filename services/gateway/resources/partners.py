@@ -19,7 +19,8 @@ class Channel(StrEnum):
 @value
 class NewPartner:
     """Keys are public JWK (RFC 7517): X25519 or RSA to encrypt to, Ed25519 to check signatures with. What only the
-    partner's medical service may read is encrypted to `medical_encryption_key`; without one it is not sent.
+    partner's medical service may read is encrypted to `medical_encryption_key`; without one it is not sent. With
+    `witness_key`, a C2SP verifier key of type 4, the partner cosigns checkpoints of the log in its acknowledgements.
     """
 
     partner_id: str
@@ -29,6 +30,7 @@ class NewPartner:
     encryption_key: Json
     signing_key: Json
     medical_encryption_key: Json | None = None
+    witness_key: str | None = None
 
 
 @value
@@ -57,6 +59,7 @@ class PartnerView:
     medical_encryption_key: Json | None
     committed_on: date | None
     commitment_text: str | None
+    witness_key: str | None
 
 
 @value

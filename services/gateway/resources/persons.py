@@ -36,6 +36,7 @@ class PersonView:
     birth_date: Personal[date]
     contact: Personal[str | None]
     version: int
+    restricted: bool
 
 
 @persons.reads("/persons/<person_id>", "cases.person", dated=True)

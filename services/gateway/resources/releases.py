@@ -4,6 +4,7 @@ from datetime import date
 from enum import StrEnum
 
 from services.gateway.operations import Desk, Resource
+from services.gateway.resources.consents import Giver
 from services.gateway.vocabulary import require_categories
 from shared.domain import Personal, value
 
@@ -17,6 +18,8 @@ class ReleaseForm(StrEnum):
 
 @value
 class NewRelease:
+    """`professional` is a person, not a house."""
+
     person_id: str
     professional: str
     recipient: str
@@ -24,6 +27,8 @@ class NewRelease:
     form: ReleaseForm
     valid_until: date | None = None
     release_id: str | None = None
+    given_by: tuple[Giver, ...] = (Giver.DATA_SUBJECT,)
+    representation_id: str | None = None
 
 
 @value
@@ -35,6 +40,8 @@ class GiveRelease:
     categories: tuple[str, ...]
     form: ReleaseForm
     valid_until: date | None
+    given_by: tuple[Giver, ...]
+    representation_id: str | None
 
 
 @value
@@ -52,6 +59,10 @@ class ReleaseView:
     form: str
     stands: bool
     version: int
+    given_by: tuple[Giver, ...] = ()
+    given_on: date | None = None
+    valid_until: date | None = None
+    withdrawn_on: date | None = None
 
 
 @releases.reads("/releases/<release_id>", "consent.release", dated=True)
@@ -73,6 +84,8 @@ def give_release(desk: Desk, new: NewRelease) -> WhichRelease:
         categories=new.categories,
         form=new.form,
         valid_until=new.valid_until,
+        given_by=new.given_by,
+        representation_id=new.representation_id,
     )
     desk.tell("consent", "give_release", command)
     return WhichRelease(release_id=release_id)

@@ -5,11 +5,11 @@ not known and missing are three different things, and a total is formed only fro
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from shared.domain import Command, Event, Personal, command, event, known, value
-from shared.errors import Invalid, Refused
+from shared.errors import Invalid, NotFound, Refused
 
 NOT_SCORED = ("refused", "not_known", "missing")
 
@@ -97,13 +97,24 @@ class SafetyConcernNoted(Event):
     on: date
 
 
-AssessmentEvent = AssessmentRecorded | SafetyConcernNoted
+@event(version=1)
+class AssessmentContested(Event):
+    """The person says it is not right: it goes only with this note (§ 84 Abs. 2 SGB X). Scores are never rewritten."""
+
+    person_id: str
+    request_id: str
+    note: Personal[str]
+    on: date
+
+
+AssessmentEvent = AssessmentRecorded | SafetyConcernNoted | AssessmentContested
 
 
 @dataclass(frozen=True)
 class Assessment:
     recorded: AssessmentRecorded | None = None
     safety_concern: bool = False
+    contested: AssessmentContested | None = None
 
     def record(self, wanted: RecordAssessment, instrument: Instrument, today: date) -> list[AssessmentEvent]:
         if self.recorded:
@@ -127,9 +138,16 @@ class Assessment:
             return [recorded]
         return [recorded, SafetyConcernNoted(person_id=wanted.person_id, on=today)]
 
+    def contest(self, contested: AssessmentContested) -> list[AssessmentEvent]:
+        if not self.recorded or self.recorded.person_id != contested.person_id:
+            raise NotFound("assessment.unknown")
+        return [contested]
+
     def apply(self, event: AssessmentEvent) -> "Assessment":
         match event:
             case AssessmentRecorded():
                 return Assessment(recorded=event)
             case SafetyConcernNoted():
-                return Assessment(recorded=self.recorded, safety_concern=True)
+                return replace(self, safety_concern=True)
+            case AssessmentContested():
+                return replace(self, contested=event)

@@ -3,11 +3,11 @@
 What came from a doctor stays what it is when it is copied: the category follows the origin (§ 76 SGB X).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from shared.domain import Command, Event, Personal, command, event
-from shared.errors import Refused
+from shared.errors import NotFound, Refused
 
 
 @command
@@ -28,11 +28,37 @@ class FindingRecorded(Event):
     on: date
 
 
+@event(version=1)
+class FindingRectified(Event):
+    """The finding says this from now on (Art. 16 DSGVO)."""
+
+    person_id: str
+    request_id: str
+    category: str
+    content: Personal[str]
+    on: date
+
+
+@event(version=1)
+class FindingContested(Event):
+    """Whether the finding is true cannot be settled: it goes only with this note (§ 84 Abs. 2 SGB X)."""
+
+    person_id: str
+    request_id: str
+    category: str
+    note: Personal[str]
+    on: date
+
+
+FindingEvent = FindingRecorded | FindingRectified | FindingContested
+
+
 @dataclass(frozen=True)
 class Finding:
     recorded: FindingRecorded | None = None
+    contested: FindingContested | None = None
 
-    def record(self, wanted: RecordFinding, today: date) -> list[FindingRecorded]:
+    def record(self, wanted: RecordFinding, today: date) -> list[FindingEvent]:
         if self.recorded:
             raise Refused("finding.already_recorded", "this id is taken", "choose a new finding id")
         return [
@@ -45,5 +71,22 @@ class Finding:
             )
         ]
 
-    def apply(self, event: FindingRecorded) -> "Finding":
-        return Finding(recorded=event)
+    def of(self, person_id: str) -> FindingRecorded:
+        """The finding, if it is about that person; raises `NotFound` otherwise."""
+        if not self.recorded or self.recorded.person_id != person_id:
+            raise NotFound("finding.unknown")
+        return self.recorded
+
+    def correct(self, change: FindingRectified | FindingContested) -> list[FindingEvent]:
+        """Rectified or marked as contested; the old words stay in the history, sealed."""
+        self.of(change.person_id)
+        return [change]
+
+    def apply(self, event: FindingEvent) -> "Finding":
+        match event:
+            case FindingRecorded():
+                return Finding(recorded=event)
+            case FindingRectified(content=content):
+                return Finding(recorded=replace(self.recorded, content=content) if self.recorded else None)
+            case FindingContested():
+                return replace(self, contested=event)
