@@ -35,6 +35,8 @@ class Row(NamedTuple):
     meta: str
     event_id: str
     recorded_at: Any
+    mark: int = 0
+    """Up to where the log was settled when it was read, as far as the table `settled` told."""
 
 
 class Past(NamedTuple):
@@ -136,25 +138,26 @@ class Codec:
             self._keys.fetch({(agency, owner) for agency, meta in metas for owner in meta["personal"].values()}, tx)
 
     def _recorded(self, row: Row, meta: Json, tx: Connection | None) -> Recorded:
-        position, agency, stream, version, category, name, schema_version, text, _, event_id, recorded_at = row
+        position, agency, stream, version, category, name, schema_version, text, _, event_id, recorded_at, _ = row
         data = orjson.loads(text)
         if "personal" in meta:
             self._open(_Place(agency, stream, version, schema_version), data, meta["personal"], tx)
+        fields = {
+            "agency": agency,
+            "stream": stream,
+            "category": category,
+            "id": stream[len(category) + 1 :],
+            "version": version,
+            "position": position,
+            "event": _event(name, schema_version, data),
+            "event_id": event_id,
+            "recorded_at": moment(recorded_at),
+            "command_id": meta["command"],
+            "actor": meta.get("actor", ""),
+            "trace": meta.get("trace", ""),
+        }
         made = object.__new__(Recorded)
-        made.__dict__.update(
-            agency=agency,
-            stream=stream,
-            category=category,
-            id=stream[len(category) + 1 :],
-            version=version,
-            position=position,
-            event=_event(name, schema_version, data),
-            event_id=event_id,
-            recorded_at=moment(recorded_at),
-            command_id=meta["command"],
-            actor=meta.get("actor", ""),
-            trace=meta.get("trace", ""),
-        )
+        object.__setattr__(made, "__dict__", fields)
         return made
 
     def _open(self, at: _Place, data: Json, owners: dict[str, str], tx: Connection | None) -> None:

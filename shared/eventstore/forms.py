@@ -67,7 +67,7 @@ def reader_of(cls: Any) -> Reader:
         return _called(cls, readers)
 
     def read(data: Json) -> Any:
-        values = {**defaults, **data}
+        values = data if data.keys() == names and not readers else {**defaults, **data}
         if values.keys() != names:
             raise TypeError(cls.__name__)
         for name, reader in readers.items():
@@ -75,7 +75,7 @@ def reader_of(cls: Any) -> Reader:
             if item is not None and name in data:
                 values[name] = reader(item)
         made = object.__new__(cls)
-        made.__dict__.update(values)
+        object.__setattr__(made, "__dict__", values)
         return made
 
     return read

@@ -106,8 +106,8 @@ class Log:
 
     def marked_page(self, direct: Direct, after: int, limit: int) -> tuple[list[Row], int]:
         """The same, and up to where the log was settled at that moment as far as the table `settled` tells."""
-        found = direct.rows(self._marked_page, (after, limit))
-        return [Row(*row[:-1]) for row in found], int(found[0][-1]) if found else 0
+        found = [Row._make(row) for row in direct.rows(self._marked_page, (after, limit))]
+        return found, found[0].mark if found else 0
 
     def marked_positions(self, direct: Direct, after: int, limit: int) -> tuple[list[int], int]:
         """The same without the events."""

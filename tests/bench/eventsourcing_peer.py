@@ -11,12 +11,12 @@ from sqlalchemy.engine import make_url
 
 class Entry(Aggregate):
     @event("Opened")
-    def __init__(self, title: str) -> None:
-        self.title = title
+    def __init__(self, body: Any) -> None:
+        self.body = body
 
     @event("Changed")
-    def change(self, title: str) -> None:
-        self.title = title
+    def change(self, body: Any) -> None:
+        self.body = body
 
 
 def environment(url: str) -> dict[str, str]:
@@ -39,13 +39,13 @@ def environment(url: str) -> dict[str, str]:
 class Peer:
     """Each method makes an operation that says how many things it did, like those of our own cases."""
 
-    def __init__(self, url: str, title: str) -> None:
+    def __init__(self, url: str, body: Any) -> None:
         self._application: Any = Application(environment(url))
-        self._title = title
+        self._body = body
 
     def create(self) -> Callable[[], int]:
         def operation() -> int:
-            self._application.save(Entry(self._title))
+            self._application.save(Entry(self._body))
             return 1
 
         return operation
@@ -55,11 +55,11 @@ class Peer:
 
         def operation() -> int:
             if next(numbers) % 10 == 0:
-                entry = Entry(self._title)
+                entry = Entry(self._body)
                 ids.append(entry.id)
             else:
                 entry = self._application.repository.get(ids[-1])
-                entry.change(self._title)
+                entry.change(self._body)
             self._application.save(entry)
             return 1
 
@@ -99,7 +99,7 @@ class Peer:
         return operation
 
     def _of(self, events: int) -> Entry:
-        entry = Entry(self._title)
+        entry = Entry(self._body)
         for _ in range(events - 1):
-            entry.change(self._title)
+            entry.change(self._body)
         return entry

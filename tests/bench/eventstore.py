@@ -21,7 +21,7 @@ from uuid import uuid4
 
 from shared.eventstore import AgencyStore, EventStore
 from tests.bench import growth, limits
-from tests.bench.entries import Entry, EntrySealed, EntryWritten
+from tests.bench.entries import BODY, DATA, Entry, EntrySealed, EntryWritten
 from tests.bench.table import Row, interleaved, options, rate, report_groups
 from tests.support.servers import private_postgres
 from tests.support.stores import Place, place
@@ -38,7 +38,7 @@ def create(agency: AgencyStore) -> Operation:
     """One event in a new stream."""
 
     def operation() -> int:
-        agency.create(Entry, uuid4().hex, lambda _: [EntryWritten(title=TEXT)], command_id="c")
+        agency.create(Entry, uuid4().hex, lambda _: [EntryWritten(body=BODY)], command_id="c")
         return 1
 
     return operation
@@ -61,7 +61,7 @@ def change_ten(store: EventStore) -> Operation:
     def operation() -> int:
         number = next(numbers)
         change = agency.create if number % 10 == 0 else agency.change
-        change(Entry, f"ten-{number // 10}", lambda _: [EntryWritten(title=TEXT)], command_id=f"c-{number}")
+        change(Entry, f"ten-{number // 10}", lambda _: [EntryWritten(body=BODY)], command_id=f"c-{number}")
         return 1
 
     return operation
@@ -69,7 +69,7 @@ def change_ten(store: EventStore) -> Operation:
 
 def append_hundred(agency: AgencyStore) -> Operation:
     """A hundred events in one decision; counts events."""
-    events = [EntryWritten(title=TEXT)] * 100
+    events = [EntryWritten(body=BODY)] * 100
 
     def operation() -> int:
         agency.create(Entry, uuid4().hex, lambda _: events, command_id="c")
@@ -81,7 +81,7 @@ def append_hundred(agency: AgencyStore) -> Operation:
 def rebuild(agency: AgencyStore) -> Operation:
     """Load an aggregate of a hundred events."""
     name = uuid4().hex
-    agency.create(Entry, name, lambda _: [EntryWritten(title=TEXT)] * 100, command_id="c")
+    agency.create(Entry, name, lambda _: [EntryWritten(body=BODY)] * 100, command_id="c")
 
     def operation() -> int:
         agency.load(Entry, name)
@@ -131,7 +131,7 @@ def our_cases(store: EventStore, seconds: float) -> dict[str, Callable[[], float
         "change a stream of 10": (change_ten(store), 1),
         "100 events at once (events)": (append_hundred(agency), 1),
         "rebuild of 100 events": (rebuild(agency), 1),
-        "ordered read (events)": (follow(store, lambda: EntryWritten(title=TEXT)), 1),
+        "ordered read (events)": (follow(store, lambda: EntryWritten(body=BODY)), 1),
         "ordered read, sealed field (events)": (follow(store, lambda: EntrySealed(person_id="p-1", title=TEXT)), 1),
     }
     return {name: _rated(operation, seconds, callers) for name, (operation, callers) in made.items()}
@@ -142,7 +142,7 @@ def peer_cases(url: str, seconds: float) -> dict[str, Callable[[], float]]:
         return {}
     from tests.bench.eventsourcing_peer import Peer
 
-    peer, many = Peer(url, TEXT), 1 if url.startswith("sqlite") else 16
+    peer, many = Peer(url, BODY), 1 if url.startswith("sqlite") else 16
     made: dict[str, tuple[Operation, int]] = {
         "create, 1 caller": (peer.create(), 1),
         "create, 16 callers": (peer.create(), many),
@@ -156,11 +156,11 @@ def peer_cases(url: str, seconds: float) -> dict[str, Callable[[], float]]:
 
 def limit_cases(found: Place, folder: Path, seconds: float) -> dict[str, Callable[[], float]]:
     if found.url.startswith("sqlite"):
-        return {"one row": _rated(limits.sqlite_insert(found.url.removeprefix("sqlite:///"), TEXT), seconds, 1)}
+        return {"one row": _rated(limits.sqlite_insert(found.url.removeprefix("sqlite:///"), DATA), seconds, 1)}
     made = {
-        "one row": limits.pgbench(found.url, folder, TEXT),
-        "one row, 16 connections": limits.pgbench(found.url, folder, TEXT, connections=16),
-        "hundred rows": limits.pgbench(found.url, folder, TEXT, rows=100),
+        "one row": limits.pgbench(found.url, folder, DATA),
+        "one row, 16 connections": limits.pgbench(found.url, folder, DATA, connections=16),
+        "hundred rows": limits.pgbench(found.url, folder, DATA, rows=100),
     }
     return {name: lambda case=case: case(seconds) for name, case in made.items()}
 

@@ -12,17 +12,16 @@ from uuid import uuid4
 
 from shared.database import Database
 from shared.eventstore import EventStore
-from tests.bench.entries import Entry, EntryWritten
+from tests.bench.entries import BODY, DATA, Entry, EntryWritten
 from tests.bench.table import Row, interleaved, progress, rate
 from tests.support.stores import Place, place
 
 SMALL = 10_000
 STREAM = 10
-TEXT = "x" * 400
 _SEED = (
     "insert into events (agency, stream, version, category, type, schema_version, data, meta, event_id, recorded_at)"
     " select 'bench', 'entry-' || md5((number / {stream})::text), 1 + number % {stream}, 'entry', 'EntryWritten', 1,"
-    " '{{\"title\":\"{text}\"}}', json_build_object('command', 'c-' || number), gen_random_uuid(), now()"
+    " '{data}', json_build_object('command', 'c-' || number), gen_random_uuid(), now()"
     " from generate_series({first}, {last}) as number"
 )
 
@@ -32,7 +31,7 @@ def seed(database: Database, events: int, step: int = 200_000) -> None:
     for first in range(0, events, step):
         last = min(events, first + step) - 1
         with database.direct() as direct:
-            direct.write(_SEED.format(stream=STREAM, text=TEXT, first=first, last=last).replace("%", "%%"))
+            direct.write(_SEED.format(stream=STREAM, data=DATA, first=first, last=last).replace("%", "%%"))
         progress(f"seeding: {last + 1:,} of {events:,} events")
     with database.direct() as direct:
         direct.write("vacuum analyze events")
@@ -67,7 +66,7 @@ def _cases(store: EventStore, size: int, seconds: float) -> dict[str, Callable[[
     agency, chance = store.agency("bench"), random.Random(1)
 
     def append() -> int:
-        agency.create(Entry, uuid4().hex, lambda _: [EntryWritten(title=TEXT)], command_id="c")
+        agency.create(Entry, uuid4().hex, lambda _: [EntryWritten(body=BODY)], command_id="c")
         return 1
 
     def read() -> int:

@@ -19,10 +19,10 @@ _ROW = (
 META = '{"command":"c"}'
 
 
-def pgbench(url: str, folder: Path, text: str, *, rows: int = 1, connections: int = 1) -> Callable[[float], float]:
+def pgbench(url: str, folder: Path, data: str, *, rows: int = 1, connections: int = 1) -> Callable[[float], float]:
     """Rows per second: `rows` per statement and commit on that many connections, planned once."""
     # A colon before a word would be a variable of pgbench.
-    data, meta = f'{{"title": "{text}"}}', META.replace(":", ": ")
+    data, meta = re.sub(r":(?=\w)", ": ", data), META.replace(":", ": ")
     many = f"from generate_series(1, {rows})" if rows > 1 else ""
     script = folder / f"insert-{rows}.sql"
     script.write_text(_ROW.format(source="select", data=data, meta=meta, rows=many))
@@ -40,7 +40,7 @@ def pgbench(url: str, folder: Path, text: str, *, rows: int = 1, connections: in
     return measured
 
 
-def sqlite_insert(path: str, text: str) -> Callable[[], int]:
+def sqlite_insert(path: str, data: str) -> Callable[[], int]:
     """The same row by the bare driver: one statement, one commit, written through to the disk."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     connection.execute("pragma synchronous=full")
@@ -50,7 +50,7 @@ def sqlite_insert(path: str, text: str) -> Callable[[], int]:
     )
 
     def operation() -> int:
-        connection.execute(statement, (uuid4().hex, f'{{"title":"{text}"}}', META, str(uuid4())))
+        connection.execute(statement, (uuid4().hex, data, META, str(uuid4())))
         return 1
 
     return operation
