@@ -55,8 +55,8 @@ doctor: environment ## is this machine ready, and what is to be done if not
 bench: bench-environment ## measure, beside the limits of the machine and beside peers
 	@$(BENCH) -m tests.bench
 
-chaos: test-environment ## kill processes, broker and database under load and look whether anything was lost
-	@$(PYTHON) -m tests.chaos
+chaos: test-environment ## an hour of kills and faults under load, and a verdict (HOURS=0.1 for a shorter one)
+	@$(PYTHON) -m tests.chaos --hours $(or $(HOURS),1)
 
 locks: ## compile the locks after a version was changed in requirements/*.in (needs Python 3.11)
 	@python3.11 requirements/lock.py

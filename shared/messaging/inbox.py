@@ -168,13 +168,13 @@ class Inbox:
     def _together(self, batch: Sequence[Message]) -> None:
         arrivals = [_arrival(message) for message in batch]
         with self._context.database.write() as tx:
-            repeated = heard_long_ago(tx, self._name, arrivals, self._context.clock.today())
-            batch = [message for message in batch if message.id not in repeated]
             waiting = waiting_streams(tx, self._name, {message.stream for message in batch})
             free = [message for message in batch if message.stream not in waiting]
             fresh = first_times(tx, self._name, [message.id for message in free])
+            # Asked once the notes stand, so that nobody drops their day between the question and the answer.
+            fresh -= (repeated := heard_long_ago(tx, self._name, arrivals, self._context.clock.today()))
             for message in batch:
-                if message.stream in waiting:
+                if message.stream in waiting and message.id not in repeated:
                     self._park(tx, message, BEHIND, 0)
             self._act_all(tx, _once(free, fresh))
             heard_up_to(tx, self._name, arrivals)

@@ -10,8 +10,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-TABLES = ("tests.bench.eventstore", "tests.bench.relay")
-OTHERS = ("tests.bench.audit_log", "tests.bench.disclosure", "tests.bench.law")
+TABLES = (
+    "tests.bench.eventstore",
+    "tests.bench.relay",
+    "tests.bench.audit_log",
+    "tests.bench.projections",
+    "tests.bench.end_to_end",
+)
+OTHERS = (
+    "tests.bench.disclosure",
+    "tests.bench.withdrawal",
+    "tests.bench.access",
+    "tests.bench.event_hashes",
+    "tests.bench.witnesses",
+    "tests.bench.law",
+)
 
 
 def main() -> int:

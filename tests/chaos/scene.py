@@ -26,6 +26,7 @@ from sqlalchemy.engine import make_url
 from shared.errors import Unavailable
 from shared.eventstore import create_all
 from shared.messaging import Inbox, Publisher, bind_inbox, set_up
+from shared.outbox import messages_of
 from tests.chaos.part import HANDLERS, HEARER, TELLER, Standing, heard, opened, outbound, shown
 from tests.support.cable import Cable
 from tests.support.notebook import Notebook, NotebookOpened
@@ -159,7 +160,7 @@ class Scene:
     def deliver_again(self, chance: random.Random) -> None:
         """Messages that were heard long ago, in any order, and each of them more than once."""
         records = patiently(lambda: self.teller.store.follow(0, 500))
-        messages = [outbound(record) for record in records] * 2
+        messages = [message for record in records for message in messages_of(outbound, record)] * 2
         chance.shuffle(messages)
         publisher = Publisher(self.rabbitmq.url, TELLER)
         publisher.publish(messages)

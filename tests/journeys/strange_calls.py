@@ -34,7 +34,7 @@ def main(folder: str) -> None:
 
 def tried(settings: Settings) -> dict[str, str]:
     caller = Caller(service="gateway", actor="somebody", role="auditor", agency="jc")
-    cases = Calls(settings, ServiceIdentity.load(settings.keys, "cases"))
+    health = Calls(settings, ServiceIdentity.load(settings.keys, "health"))
     key = ServiceIdentity.load(settings.keys, "gateway")
     gateway = Calls(settings, key)
     question = pack(LogQuestion(), key, "audit")
@@ -50,7 +50,7 @@ def tried(settings: Settings) -> dict[str, str]:
         "granted": answer_of(
             lambda: gateway.ask("exchange", "directory", DirectoryQuestion(), DirectoryPage, caller=caller)
         ),
-        "not granted": answer_of(lambda: cases.ask("audit", "authorize", LogQuestion(), LogKey, caller=caller)),
+        "not granted": answer_of(lambda: health.ask("audit", "authorize", LogQuestion(), LogKey, caller=caller)),
         "unsigned": raw(dict(question), ""),
         "changed": raw({**question, "body": {"year": 1999}, "call": token}, call_id(token)),
     }

@@ -30,7 +30,15 @@ from tests.support.platform import COMMAND, Platform, problem_of
 Json = dict[str, Any]
 PENSION, HEALTH = PARTNERS
 NONSENSE = "Zwirbelquatsch-8812"
-KEPT = ("events", "entry", "leaf", "partner_queue", "draft", "requests", "person_keys", "disclosure_list")
+KEPT = {
+    "events": "type",
+    "entry": "kind",
+    **dict.fromkeys(("partner_queue", "draft", "requests", "person_keys", "disclosure_list"), "'rows'"),
+}
+"""Tables in which nothing may stand that was refused, and what tells their rows apart."""
+
+HASHED = "audit.entry.event"
+"""The hashes of events that stood before reach the log whenever it suits them."""
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +93,11 @@ def rows(folder: Path) -> dict[str, int]:
     for name in (*SERVICES, "gateway"):
         engine = sa.create_engine(f"sqlite:///{folder / name}.db")
         with engine.connect() as connection:
-            for table in set(KEPT) & set(sa.inspect(connection).get_table_names()):
-                counts[f"{name}.{table}"] = connection.exec_driver_sql(f'select count(*) from "{table}"').scalar_one()
+            for table in KEPT.keys() & set(sa.inspect(connection).get_table_names()):
+                kinds = connection.exec_driver_sql(f'select {KEPT[table]}, count(*) from "{table}" group by 1')
+                counts.update({f"{name}.{table}.{kind}": count for kind, count in kinds})
         engine.dispose()
+    counts.pop(HASHED, None)
     return counts
 
 
@@ -266,7 +276,9 @@ def test_another_partner_cannot_acknowledge_what_is_not_its_own(office: Office, 
     refused(office.platform, answer, "acknowledgement-not-proven", "/signed")
 
 
+@pytest.mark.usefixtures("writes")
 def test_a_partner_that_asks_for_the_feed_of_another(office: Office) -> None:
+    """Reading one's own feed again is another delivery, and leaves its entry."""
     answer = ask(office.platform, office.platform.machine(PENSION), "GET", f"/feed?partner_id={HEALTH}")
     assert answer.status_code == 403
     assert refused(office.platform, answer, "feed-not-yours")["remedy"]
@@ -349,7 +361,7 @@ def test_a_body_too_large_is_not_read(office: Office) -> None:
 def test_the_same_command_twice_is_one_command(office: Office) -> None:
     key, body = new_key(), terms(office.person())
     folder = office.platform.settings.state
-    before = settled(folder)["consent.events"]
+    before = settled(folder).get("consent.events.ConsentGiven", 0)
     first = ask(office.platform, office.worker, "POST", "/consents", body, key=key)
     again = ask(office.platform, office.worker, "POST", "/consents", body, key=key)
     assert (first.status_code, again.status_code) == (201, 201)
@@ -357,7 +369,7 @@ def test_the_same_command_twice_is_one_command(office: Office) -> None:
     assert first.headers["location"] == again.headers["location"]
     assert "idempotent-replayed" not in first.headers
     assert again.headers["idempotent-replayed"] == "true"
-    assert settled(folder)["consent.events"] == before + 1
+    assert settled(folder)["consent.events.ConsentGiven"] == before + 1
 
 
 @pytest.mark.usefixtures("writes")

@@ -56,7 +56,7 @@ def as_if_the_broker_were_open(deployed_platform: Platform) -> Iterator[Callable
 @pytest.mark.parametrize(
     ("service", "key"),
     [
-        ("cases", "audit.authorize"),
+        ("health", "audit.authorize"),
         ("cases", "consent.evidence"),
         ("health", "cases.content"),
         ("consent", "audit.log_retraction"),

@@ -27,7 +27,7 @@ from tests.support.servers import NoServerError, Postgres, private_postgres
 KILLS = int(os.environ.get("HANDSCHLAG_KILLS", "20"))
 PENSION = next(iter(PARTNERS))
 STORY_WITHIN = 240.0
-ONCE = ("handed_over", "matched", "retraction_acknowledged")
+ONCE = ("handed_over", "matched", "retraction_handed_over", "retraction_acknowledged")
 
 
 class Storyteller:
@@ -100,6 +100,7 @@ def everything_happened_once(platform: Platform, runs: list[str]) -> None:
                     "DisclosureAcknowledged": 1,
                     "DisclosureRetracted": 1,
                     "RetractionAcknowledged": 1,
+                    "CheckpointCosigned": 2,
                 }
             )
         sequences = [
@@ -145,7 +146,7 @@ def streams_are_whole(connection: sa.Connection) -> None:
     for agency, stream, version, kind, meta in rows:
         by_stream.setdefault((agency, stream), []).append(version)
         noted = meta if isinstance(meta, dict) else json.loads(meta)
-        commands[(agency, stream, kind, noted.get("command_id", ""))] += 1
+        commands[(agency, stream, kind, noted["command"])] += 1
     assert all(sorted(found) == list(range(1, len(found) + 1)) for found in by_stream.values())
     assert [command for command, count in commands.items() if count > 1] == []
 
