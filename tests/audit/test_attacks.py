@@ -6,6 +6,7 @@ import sqlite3
 import pytest
 
 from services.audit.sequencer import AuditLog
+from services.audit.sequencer.entering import entry_columns, first_key
 from shared.audit import Leaf, verify_receipt
 from shared.errors import Refused, Unavailable
 from shared.merkle import Frontier, NotProven, leaf_hash, verify_consistency
@@ -72,14 +73,16 @@ def test_a_changed_row_is_found_by_the_full_check(on_file, statement, code):
 
 
 def rewritten(leaves):
-    """The rows of a log over other leaves, hashes and inner nodes and all."""
+    """The rows of a log over other leaves, hashes and inner nodes and all that stands beside them."""
     tree, nodes = Frontier().extended(leaf_hash(leaf) for leaf in leaves)
-    statements = [("delete from leaf",), ("delete from node",), ("delete from entry",)]
+    statements = [(f"delete from {table}",) for table in ("leaf", "node", "entry", "entry_key", "subject", "opening")]
     for index, leaf in enumerate(leaves):
         hashed = leaf_hash(leaf)
         statements.append(("insert into leaf values (?, ?, ?)", ORIGIN, index, hashed))
-        kind = Leaf.parse(leaf).kind
-        statements.append(("insert into entry values (?, ?, ?, ?, null, null, '')", ORIGIN, index, leaf, kind))
+        columns = entry_columns(Leaf.parse(leaf)).values()
+        statements.append(("insert into entry values (?, ?, ?, ?, ?, ?, ?)", ORIGIN, index, leaf, *columns))
+        key = f"d-{index}" if index else first_key(ORIGIN)
+        statements.append(("insert into entry_key values (?, ?, ?, ?)", AGENCY, key, ORIGIN, index))
     for (level, index), hashed in nodes.items():
         if level:
             statements.append(("insert into node values (?, ?, ?, ?)", ORIGIN, level, index, hashed))

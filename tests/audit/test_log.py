@@ -23,7 +23,7 @@ ORIGIN = f"{PREFIX}/{AGENCY}/2026"
 
 
 def disclose(log, key="d-1:intent", agency=AGENCY, person="p-1", **values):
-    leaf, openings = intent(values or None)
+    leaf, openings = intent(values or None, person=person)
     return log.append(agency, leaf, key=key, openings=openings, person=person)
 
 

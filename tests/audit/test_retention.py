@@ -48,7 +48,7 @@ def at(installation: Installation, year: int, month: int = 5, day: int = 4) -> N
 
 def disclose(log, key, *, person="p-1", categories=("master_data",), kind="intent", time=None, obligations=()):
     content = {name: {"text": name} for name in categories}
-    leaf, openings = intent(content, kind=kind, time=time, obligations=obligations)
+    leaf, openings = intent(content, person=person, kind=kind, time=time, obligations=obligations)
     return log.append(AGENCY, leaf, key=key, openings=openings, person=person)
 
 

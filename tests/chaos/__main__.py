@@ -27,6 +27,7 @@ FILES = (
     "tests/shared/test_eventstore_settling.py",
     "tests/audit/test_kills.py",
     "tests/audit/test_attacks.py",
+    "tests/audit/test_bit_flips.py",
 )
 SHARE_OF_PLATFORM = 0.25
 KILLS_AN_HOUR = 200
@@ -41,7 +42,9 @@ def platform(hours: float) -> list[str]:
     kills = max(20, round(hours * KILLS_AN_HOUR))
     tell(f"the whole platform, {kills} kills in each set-up")
     command = [sys.executable, "-m", "pytest", "-q", "-o", "timeout=0", *FILES]
-    done = subprocess.run(command, env={**os.environ, "HANDSCHLAG_KILLS": str(kills)}, check=False)
+    done = subprocess.run(
+        command, env={"HANDSCHLAG_BIT_FLIPS": "10000", **os.environ, "HANDSCHLAG_KILLS": str(kills)}, check=False
+    )
     return ["the tests of the whole platform failed, see above"] if done.returncode else []
 
 

@@ -43,7 +43,9 @@ class ToyLog:
         return verify_receipt(self.receipt(index), self.leaves[index], self.verifier_key)
 
 
-def intent(content: dict[str, Json] | None = None, **changed: object) -> tuple[Leaf, dict[str, Opening]]:
+def intent(
+    content: dict[str, Json] | None = None, *, person: str = "p-1", **changed: object
+) -> tuple[Leaf, dict[str, Opening]]:
     """A complete intent about a disclosure, and what opens its commitments."""
     values = CONTENT if content is None else content
     fields = {
@@ -61,4 +63,4 @@ def intent(content: dict[str, Json] | None = None, **changed: object) -> tuple[L
     }
     leaf = Leaf(**fields)  # type: ignore[arg-type]
     committed = {f"content.{category}": value for category, value in values.items()}
-    return leaf.committing({"person": "p-1", "case": "c-1", **committed})
+    return leaf.committing({"person": person, "case": "c-1", **committed})

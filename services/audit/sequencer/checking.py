@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from sqlalchemy import Connection, select
 
 from services.audit.domain.log import ORIGIN_RESTARTED, LogName
+from services.audit.sequencer.beside import beside_the_tree, strangers
+from services.audit.sequencer.cosignatures import cosignature_findings
 from services.audit.sequencer.kept_heads import KeptHeads
 from services.audit.sequencer.reading import (
     Entry,
@@ -26,7 +28,7 @@ from services.audit.sequencer.reading import (
 from services.audit.tables import checkpoint, dropped_log, leaf, node
 from shared.audit import Leaf
 from shared.database import Database
-from shared.errors import HandschlagError
+from shared.errors import HandschlagError, Invalid
 from shared.merkle import Frontier, Node, leaf_hash
 from shared.notes import Checkpoint, VerifierKey, open_checkpoint
 
@@ -44,13 +46,24 @@ def findings(
     database: Database, agency: str, kept: KeptHeads, public_keys: Sequence[bytes], *, pause: Pause
 ) -> list[Finding]:
     """Everything that does not agree, log by log. What others were shown is not looked at."""
+    try:
+        return _findings(database, agency, kept, public_keys, pause=pause)
+    except (Invalid, ValueError):
+        return [Finding(agency, "log.unreadable")]
+
+
+def _findings(
+    database: Database, agency: str, kept: KeptHeads, public_keys: Sequence[bytes], *, pause: Pause
+) -> list[Finding]:
     with database.read() as tx:
         before = {log.name: kept.head(log.name) for log in heads(tx, agency)}
         newest = kept.newest(agency)
     with database.read() as tx:
         _one_snapshot(tx)
         logs = heads(tx, agency)
-        found = [each for log in logs for each in _tree(tx, log, public_keys, pause)]
+        found = [*strangers(tx), *(each for log in logs for each in _tree(tx, log, public_keys, pause))]
+        found += [each for log in logs for each in beside_the_tree(tx, agency, log)]
+        found += cosignature_findings(tx, [log.log for log in logs])
         for previous, log in zip([None, *logs], logs, strict=False):
             found += _chain(tx, agency, previous, log)
         found += _kept(tx, logs, newest, kept.prefix, before)

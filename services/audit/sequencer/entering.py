@@ -43,6 +43,11 @@ class Batch:
     items: Sequence[tuple[int, Item]]
 
 
+def first_key(log: str) -> str:
+    """The key of the entry that opens a log."""
+    return f"log:{log}"
+
+
 def open_log(tx: Connection, name: LogName, log: str) -> Head:
     """An empty log."""
     row = {"log": log, "agency": name.agency, "year": name.year, "part": name.part, "size": 0, "frontier": b""}
@@ -120,17 +125,19 @@ def _item(row: Any) -> Item:
     return Item(row.agency, row.key, Leaf.parse(data), data, pending_openings(row.openings), row.person)
 
 
-def _entry_row(log: str, idx: int, item: Item) -> dict[str, Any]:
-    about, time = item.leaf.about, item.leaf.time
+def entry_columns(said: Leaf) -> dict[str, Any]:
+    """By what an entry is found, drawn from what it says."""
+    about, time = said.about, said.time
     return {
-        "log": log,
-        "idx": idx,
-        "bytes": item.data,
-        "kind": item.leaf.kind,
+        "kind": said.kind,
         "about_log": about.log if about else None,
         "about_idx": about.index if about else None,
         "at": timestamp(time) if time else "",
     }
+
+
+def _entry_row(log: str, idx: int, item: Item) -> dict[str, Any]:
+    return {"log": log, "idx": idx, "bytes": item.data, **entry_columns(item.leaf)}
 
 
 def _opening_rows(log: str, idx: int, item: Item) -> list[dict[str, Any]]:

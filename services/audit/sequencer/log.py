@@ -23,7 +23,6 @@ from services.audit.domain.log import LogName
 from services.audit.sequencer.checking import findings
 from services.audit.sequencer.cosignatures import (
     Standing,
-    cosignature_findings,
     is_witnessed,
     standings,
     with_cosignatures,
@@ -194,9 +193,7 @@ class AuditLog(Looking):
 
         The log may go on meanwhile. `pause` is called every few thousand entries; whatever it raises ends the check.
         """
-        found = findings(self._database, agency, self._kept, self._public_keys, pause=pause)
-        with self._database.read() as tx:
-            return [*found, *cosignature_findings(tx, [each.log for each in heads(tx, agency)])]
+        return findings(self._database, agency, self._kept, self._public_keys, pause=pause)
 
     def refusal(self, agency: str) -> str | None:
         """The code of why this log is not being signed, as far as the sequencer of this process knows."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Text, and_, cast, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, Text, and_, cast, func, or_, select
 
 from services.audit.domain.log import LogName
 from services.audit.tables import checkpoint, entry, entry_key, head, leaf, node, opening
@@ -83,8 +83,9 @@ def nodes_of(tx: Connection, log: str) -> ReadNodes:
             rows = tx.execute(select(leaf.c.idx, leaf.c.leaf_hash).where(leaf.c.log == log, leaf.c.idx.in_(part)))
             found.update({(0, idx): bytes(hashed) for idx, hashed in rows})
         for inner in chunks([each for each in nodes if each[0]]):
-            place = tuple_(node.c.level, node.c.idx)
-            rows = tx.execute(select(node.c.level, node.c.idx, node.c.hash).where(node.c.log == log, place.in_(inner)))
+            # Each place in full: for `(level, idx) in (...)` SQLite reads all nodes of the log.
+            places = (and_(node.c.log == log, node.c.level == level, node.c.idx == index) for level, index in inner)
+            rows = tx.execute(select(node.c.level, node.c.idx, node.c.hash).where(or_(*places)))
             found.update({(row.level, row.idx): bytes(row.hash) for row in rows})
         return found
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import Connection, delete, insert, select
 
 from services.audit.domain.log import ORIGIN_RESTARTED, YEAR_OPENED, LogName, may_be_signed
-from services.audit.sequencer.entering import Batch, Item, enter, left_for, open_log
+from services.audit.sequencer.entering import Batch, Item, enter, first_key, left_for, open_log
 from services.audit.sequencer.kept_heads import KeptHeads
 from services.audit.sequencer.leadership import Leadership
 from services.audit.sequencer.reading import (
@@ -283,7 +283,7 @@ class Sequencer:
 
     def _first(self, name: LogName, kind: str, previous: str | None, **details: str) -> Item:
         first = Leaf(kind=kind, time=self._clock.now(), previous=previous, details=details)
-        return Item(name.agency, f"log:{name.origin(self._prefix)}", first, first.to_bytes())
+        return Item(name.agency, first_key(name.origin(self._prefix)), first, first.to_bytes())
 
     def _break(self, tx: Connection, agency: str, reason: str) -> Batch:
         latest, newest = latest_head(tx, agency), self._kept.newest(agency)
