@@ -107,9 +107,8 @@ class Bundle:
             raise _lost()
         lines, size = list[str](), 0
         for document in islice(self._documents(done), limit):
-            if document is None:
-                document = {"chain": link.hex(), "end": done}  # noqa: PLW2901 - the last line tells of those before
-            text = canonical(document).decode()
+            last = {"chain": link.hex(), "end": done}
+            text = canonical(last if document is None else document).decode()
             lines.append(text)
             link, done, size = sha256(link + text.encode() + b"\n").digest(), done + 1, size + len(text)
             if size > LARGEST_PAGE:

@@ -12,13 +12,13 @@ from shared.law import health_categories, is_category
 
 
 def register_person(command: RegisterPerson, store: AgencyStore, *, command_id: str) -> Receipt:
-    return store.change(Person, command.person_id, lambda person: person.register(command), command_id=command_id)
+    return store.create(Person, command.person_id, lambda person: person.register(command), command_id=command_id)
 
 
 def open_case(command: OpenCase, store: AgencyStore, today: date, *, command_id: str) -> Receipt:
     """A case is about a person whom this agency knows."""
     require_person(store, command.person_id)
-    return store.change(Case, command.case_id, lambda case: case.open(command, today), command_id=command_id)
+    return store.create(Case, command.case_id, lambda case: case.open(command, today), command_id=command_id)
 
 
 def hand_over_case(command: HandOverCase, store: AgencyStore, today: date, *, command_id: str) -> Receipt:
@@ -38,7 +38,7 @@ def record_entry(command: RecordEntry, store: AgencyStore, today: date, *, comma
         fault = ("/category", "not a category of the case file", "see the categories at /v1/vocabulary")
         raise Invalid("entry.invalid", fault[1], fault[2], [fault])
     require_person(store, command.person_id)
-    return store.change(FileEntry, command.entry_id, lambda entry: entry.record(command, today), command_id=command_id)
+    return store.create(FileEntry, command.entry_id, lambda entry: entry.record(command, today), command_id=command_id)
 
 
 def require_person(store: AgencyStore, person_id: str) -> None:

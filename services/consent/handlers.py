@@ -124,7 +124,7 @@ class Desk:
             faults += [fault[1:] for fault in found]
         if faults:
             raise Invalid("release.invalid", faults[0][1], faults[0][2], faults)
-        return self.store.change(
+        return self.store.create(
             ReleaseFromSecrecy, command.release_id, lambda r: r.give(command, self.today), command_id=command_id
         )
 
@@ -138,7 +138,7 @@ class Desk:
         if unknown:
             fault = (f"/purposes/{command.purposes.index(unknown[0])}", "unknown purpose", VOCABULARY_PAGE)
             raise Invalid("representation.invalid", fault[1], fault[2], [fault])
-        return self.store.change(
+        return self.store.create(
             Representation, command.representation_id, lambda r: r.register(command, self.today), command_id=command_id
         )
 
@@ -153,7 +153,7 @@ class Desk:
         )
 
     def _give(self, command: GiveConsent, command_id: str, tx: Connection | None) -> Receipt:
-        return self.store.change(
+        return self.store.create(
             Consent, command.consent_id, lambda c: c.give(command.terms, self.today), command_id=command_id, tx=tx
         )
 
@@ -184,16 +184,8 @@ class Desk:
             )
 
     def _giver_faults(self, terms: Terms, at: str) -> list[Fault]:
-        """Who may not give this one: C.4 of the rules, as far as it does not depend on the age."""
-        found: list[Fault] = []
-        for category, giver in OWN_GIVER.items():
-            if category in terms.categories and giver not in terms.given_by:
-                detail, remedy = f"{category} is given by the {giver.value} alone", "ask them, on a consent of its own"
-                found.append(("consent.wrong_giver", f"{at}/given_by", detail, remedy))
-        mixed = THIRD_PARTY in terms.categories and len(set(terms.categories)) > 1
-        if mixed or (Giver.THIRD_PARTY in terms.given_by and THIRD_PARTY not in terms.categories):
-            detail, remedy = "a third person speaks for their own data only", "record a consent of its own"
-            found.append(("consent.wrong_giver", f"{at}/given_by", detail, remedy))
+        """Who may not give this one, and who speaks for another without a representation that covers it."""
+        found = own_giver_faults(terms, at)
         if terms.representation_id:
             found += self._representation_faults(
                 terms.given_by, terms.person_id, terms.representation_id, Act.CONSENT, terms.purpose, at
@@ -236,6 +228,22 @@ def pass_days(store: EventStore, database: Database, today: date) -> int:
             Consent, consent_id, lambda c: c.pass_days(today), command_id=f"days:{today.isoformat()}"
         )
     return len(reached)
+
+
+def own_giver_faults(terms: Terms, at: str) -> list[Fault]:
+    """Data over which nobody else disposes, and a giver who disposes over nothing else: C.4 of the rules, as far as it
+    does not depend on the age.
+    """
+    found: list[Fault] = []
+    for category, giver in OWN_GIVER.items():
+        if category in terms.categories and giver not in terms.given_by:
+            detail, remedy = f"{category} is given by the {giver.value} alone", "ask them, on a consent of its own"
+            found.append(("consent.wrong_giver", f"{at}/given_by", detail, remedy))
+    mixed = THIRD_PARTY in terms.categories and len(set(terms.categories)) > 1
+    if mixed or (Giver.THIRD_PARTY in terms.given_by and THIRD_PARTY not in terms.categories):
+        detail, remedy = "a third person speaks for their own data only", "record a consent of its own"
+        found.append(("consent.wrong_giver", f"{at}/given_by", detail, remedy))
+    return found
 
 
 def word_faults(said: Terms | Offer, at: str) -> list[Fault]:

@@ -49,14 +49,14 @@ CASE_WORKER = "case_worker"
 
 def register_agency(command: RegisterAgency, store: AgencyStore, *, command_id: str) -> Receipt:
     check_kind(command.kind.body, command.kind.domain)
-    return store.change(Agency, command.agency_id, lambda agency: agency.register(command), command_id=command_id)
+    return store.create(Agency, command.agency_id, lambda agency: agency.register(command), command_id=command_id)
 
 
 def register_partner(command: RegisterPartner, store: AgencyStore, *, command_id: str) -> Receipt:
     check_kind(command.kind.body, command.kind.domain)
     if command.witness_key is not None:
         check_witness_key(command.witness_key)
-    return store.change(Partner, command.partner_id, lambda partner: partner.register(command), command_id=command_id)
+    return store.create(Partner, command.partner_id, lambda partner: partner.register(command), command_id=command_id)
 
 
 def check_witness_key(text: str) -> None:

@@ -14,7 +14,7 @@ from shared.law import health_categories
 
 def record_assessment(command: RecordAssessment, store: AgencyStore, today: date, *, command_id: str) -> Receipt:
     used = instrument(command.instrument, command.instrument_version)
-    return store.change(
+    return store.create(
         Assessment,
         command.assessment_id,
         lambda assessment: assessment.record(command, used, today),
@@ -26,7 +26,7 @@ def record_finding(command: RecordFinding, store: AgencyStore, today: date, *, c
     if command.category not in health_categories():
         fault = ("/category", "not a category of health data", "see the categories at /v1/vocabulary")
         raise Invalid("finding.invalid", fault[1], fault[2], [fault])
-    return store.change(
+    return store.create(
         Finding, command.finding_id, lambda finding: finding.record(command, today), command_id=command_id
     )
 

@@ -5,10 +5,10 @@ All of it may be forgotten, so that none of it has to be there. What is there ha
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import Connection, Select, Table, func, select
 
 from services.audit.sequencer.entering import entry_columns, first_key
 from services.audit.sequencer.reading import Finding, Head
@@ -21,21 +21,28 @@ ROWS = 2000
 PERSON = "person"
 
 
-def beside_the_tree(tx: Connection, agency: str, log: Head) -> Iterator[Finding]:
-    """What does not agree with the entries of one log. A key under which an entry came is known to its sender alone."""
+def beside_the_tree(tx: Connection, agency: str, log: Head, pause: Callable[[], None]) -> Iterator[Finding]:
+    """What does not agree with the entries of one log. A key under which an entry came is known to its sender alone.
+
+    `pause` is called every few thousand entries.
+    """
     for table in (entry, entry_key, subject, opening):
         beyond = select(table.c.idx).where(table.c.log == log.log, table.c.idx >= log.frontier.size).limit(1)
         if (index := tx.scalar(beyond)) is not None:
             yield Finding(log.log, "log.beyond_the_end", index)
     for first in range(0, log.frontier.size, ROWS):
+        pause()
         yield from _part(tx, agency, log.log, first)
 
 
 def strangers(tx: Connection) -> Iterator[Finding]:
     """Rows of logs that nobody opened."""
+    known = set(tx.scalars(select(head.c.log)))
     for table in (leaf, node, checkpoint, entry, entry_key, subject, opening):
-        for log in tx.scalars(select(table.c.log).where(table.c.log.not_in(select(head.c.log))).distinct()):
-            yield Finding(log, "log.unknown_log")
+        log: str | None = ""
+        while log := tx.scalar(select(func.min(table.c.log)).where(table.c.log > (log or ""))):
+            if log not in known:
+                yield Finding(log, "log.unknown_log")
 
 
 def _part(tx: Connection, agency: str, log: str, first: int) -> Iterator[Finding]:

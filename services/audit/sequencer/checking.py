@@ -62,7 +62,7 @@ def _findings(
         _one_snapshot(tx)
         logs = heads(tx, agency)
         found = [*strangers(tx), *(each for log in logs for each in _tree(tx, log, public_keys, pause))]
-        found += [each for log in logs for each in beside_the_tree(tx, agency, log)]
+        found += [each for log in logs for each in beside_the_tree(tx, agency, log, pause)]
         found += cosignature_findings(tx, [log.log for log in logs])
         for previous, log in zip([None, *logs], logs, strict=False):
             found += _chain(tx, agency, previous, log)

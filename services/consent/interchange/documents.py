@@ -44,10 +44,10 @@ def resources(data: bytes) -> list[Found]:
     of_xml = text.startswith(b"<")
     found = list(_of_xml(data) if of_xml else _of_json(data))
     alone = len(found) == 1 and found[0].place == found[0].kind
-    return [replace(each, source=_source(each.content, data if alone else b"", of_xml)) for each in found]
+    return [replace(each, source=_source(each.content, data if alone else b"", of_xml=of_xml)) for each in found]
 
 
-def _source(content: Json | None, data: bytes, of_xml: bool) -> str:  # noqa: FBT001
+def _source(content: Json | None, data: bytes, *, of_xml: bool) -> str:
     if content is None:
         return ""
     if data:

@@ -15,8 +15,8 @@ from uuid import UUID
 
 from services.consent.domain.consent import Consent, ConsentEvent
 from services.consent.domain.imported_consent import ConsentImported, ImportedConsent
-from services.consent.domain.terms import Giver, Terms
-from services.consent.handlers import OWN_GIVER, word_faults
+from services.consent.domain.terms import Terms
+from services.consent.handlers import own_giver_faults, word_faults
 from services.consent.interchange.documents import Found, resources
 from services.consent.interchange.reading import Gap, Reading, read_consent
 from services.consent.interchange.translation import Directory, Wanted, translate
@@ -143,7 +143,7 @@ class Import:
         """The cells that the rules of consent accept; the others by name. A yes that was withdrawn here stays so."""
         give, gaps = dict[str, Terms](), list[Gap]()
         for consent_id, terms in wanted.give.items():
-            found = [*word_faults(terms, ""), *terms.faults(self.today), *_own_giver_faults(terms)]
+            found = [*word_faults(terms, ""), *terms.faults(self.today), *own_giver_faults(terms, "")]
             if store.load(Consent, consent_id)[0].course.withdrawn_on:
                 found.append(("import.withdrawn_here", "", "it was withdrawn here, and that counts", ""))
             if found:
@@ -169,15 +169,6 @@ def _given(consent: Consent, *, terms: Terms, today: date) -> Sequence[ConsentEv
 
 def _refused(consent: Consent, *, terms: Terms, today: date) -> Sequence[ConsentEvent]:
     return [] if consent.terms else consent.refuse(terms, today)
-
-
-def _own_giver_faults(terms: Terms) -> list[tuple[str, str, str, str]]:
-    """Data over which nobody else disposes, and a giver who disposes over nothing else."""
-    needed = {OWN_GIVER[each] for each in terms.categories if each in OWN_GIVER}
-    own = {Giver.THIRD_PARTY} & set(terms.given_by)
-    if needed <= set(terms.given_by) and own <= needed:
-        return []
-    return [("consent.wrong_giver", "", "these data are given by whoever they belong to, and by nobody else", "")]
 
 
 def _without_contradictions(taken: Taken, all_of_them: Sequence[Taken]) -> Taken:

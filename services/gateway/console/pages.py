@@ -15,6 +15,7 @@ from services.gateway.console.sign_in import Elsewhere, Here, SignIn, require_sa
 from services.gateway.development_provider import DevelopmentProvider
 from services.gateway.front_door import FrontDoor
 from services.gateway.problems import by_slug, problem_types
+from services.gateway.resources.consent_receipts import STATUSES
 from shared.clock import LEGAL_ZONE, Clock
 from shared.config import Settings
 from shared.domain import Json
@@ -30,17 +31,6 @@ STATES = {
     "acknowledged": "weitergegeben und bestätigt",
     "retracted": "zurückgerufen",
     "retraction_acknowledged": "zurückgerufen und bestätigt",
-}
-STATUSES = {
-    "given": "gilt",
-    "not_yet": "gilt noch nicht",
-    "paused": "ruht",
-    "used_up": "aufgebraucht",
-    "replaced": "durch eine neue ersetzt",
-    "refused": "abgelehnt",
-    "withdrawn": "widerrufen",
-    "expired": "abgelaufen",
-    "unknown": "unbekannt",
 }
 OWN_WORDS = {
     "anfragen/<consent_id>/ja": "consent.accept_offer",

@@ -93,6 +93,7 @@ STATUSES = {
     "refused": "abgelehnt",
     "withdrawn": "widerrufen",
     "expired": "abgelaufen",
+    "unknown": "unbekannt",
 }
 FORMS = {"written": "schriftlich", "electronic": "elektronisch", "oral_documented": "mündlich, mit Vermerk"}
 GIVERS = {

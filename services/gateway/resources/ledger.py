@@ -1,6 +1,7 @@
 """The person's ledger (Protokoll der Person): who asked, who looked, who received what and why, what was refused."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 
 from services.gateway.auth import CITIZEN
@@ -145,56 +146,80 @@ def _newest(items: Iterable[LedgerItem]) -> list[LedgerItem]:
     return sorted(items, key=lambda each: each.mark, reverse=True)
 
 
-NOTHING = {
-    "automatic": False,
-    "refused": False,
-    "state": "",
-    "recipient": "",
-    "recipient_name": "",
-    "categories": (),
-    "purpose": "",
-    "norms": (),
-    "what": "",
-    "times": 1,
-    "emergency": False,
-    "notices": (),
-    "by": (),
-    "visible_from": None,
-    "log": "",
-    "index": -1,
-}
+NOTHING = LedgerItem(
+    kind="",
+    at="",
+    record="",
+    on_behalf_of="",
+    automatic=False,
+    refused=False,
+    state="",
+    recipient="",
+    recipient_name="",
+    categories=(),
+    purpose="",
+    norms=(),
+    what="",
+    times=1,
+    emergency=False,
+    notices=(),
+    by=(),
+    visible_from=None,
+    log="",
+    index=-1,
+    mark="",
+)
 
 
 def _disclosed(each: Disclosed, agency: str) -> LedgerItem:
-    told = {
-        "automatic": each.automatic,
-        "refused": each.refused,
-        "state": each.state,
-        "recipient": each.partner_id,
-        "recipient_name": each.partner_name,
-        "categories": each.categories,
-        "purpose": each.purpose,
-        "norms": each.norms,
-        "emergency": each.emergency,
-        "notices": each.notices,
-        "by": each.by,
-        "visible_from": each.visible_from,
-        "log": each.log,
-        "index": each.index,
-    }
-    return _item(each, agency, "disclosure", f"disclosure:{each.disclosure_id}", told)
+    return replace(
+        NOTHING,
+        kind="disclosure",
+        at=each.at,
+        record=f"disclosure:{each.disclosure_id}",
+        on_behalf_of=agency,
+        automatic=each.automatic,
+        refused=each.refused,
+        state=each.state,
+        recipient=each.partner_id,
+        recipient_name=each.partner_name,
+        categories=each.categories,
+        purpose=each.purpose,
+        norms=each.norms,
+        emergency=each.emergency,
+        notices=each.notices,
+        by=each.by,
+        visible_from=each.visible_from,
+        log=each.log,
+        index=each.index,
+        mark=each.mark,
+    )
 
 
 def _looked(each: Look, agency: str, *, staff: bool) -> LedgerItem:
-    told = {"what": each.what, "times": each.times, "by": (each.looked_by,) if staff else ()}
-    return _item(each, agency, "look", f"look:{each.what}", told)
+    return replace(
+        NOTHING,
+        kind="look",
+        at=each.at,
+        record=f"look:{each.what}",
+        on_behalf_of=agency,
+        what=each.what,
+        times=each.times,
+        by=(each.looked_by,) if staff else (),
+        mark=each.mark,
+    )
 
 
 def _read(each: Read, agency: str) -> LedgerItem:
-    told = {"what": each.way, "state": each.role, "log": each.log, "index": each.index}
-    return _item(each, agency, "log_read", f"log_read:{each.index}", told)
-
-
-def _item(each: Disclosed | Look | Read, agency: str, kind: str, record: str, told: dict[str, object]) -> LedgerItem:
-    common = {"kind": kind, "at": each.at, "record": record, "on_behalf_of": agency, "mark": each.mark}
-    return LedgerItem(**{**NOTHING, **told, **common})  # type: ignore[arg-type]
+    return replace(
+        NOTHING,
+        kind="log_read",
+        at=each.at,
+        record=f"log_read:{each.index}",
+        on_behalf_of=agency,
+        what=each.way,
+        state=each.role,
+        log=each.log,
+        index=each.index,
+        mark=each.mark,
+    )
