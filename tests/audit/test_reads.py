@@ -48,7 +48,7 @@ def test_a_reading_is_an_entry_with_commitments_and_no_plain_word(desk: Desk) ->
     leaf = Leaf.parse(entry.leaf_bytes)
     assert (leaf.kind, leaf.sender, leaf.details) == ("log_read", AGENCY, {"way": "search", "role": "auditor"})
     assert set(leaf.commitments) == {"person", "by", "reason", "query"}
-    for secret in (person, "adler", "Beispiel", "67d"):
+    for secret in (person, "adler", "Beispiel", "§ 67d SGB X"):
         assert secret.encode() not in entry.leaf_bytes
     verify_opening(leaf, "person", entry.openings["person"].key, person)
     assert [each.idx for each in desk.log.by_person(AGENCY, person)] == [entry.idx]
