@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar, dataclass_transform
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, Self, TypeVar, dataclass_transform
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -143,8 +143,7 @@ class Receipt:
     position: int
 
 
-@dataclass(frozen=True)
-class Recorded:
+class Recorded(NamedTuple):
     """An event as it stands in the store: `stream` is `<category>-<id>`, `position` counts within one service."""
 
     agency: str

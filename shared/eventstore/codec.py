@@ -13,12 +13,16 @@ import orjson
 from sqlalchemy import Connection
 
 from shared.crypto import PersonKeys
-from shared.domain import Erased, Event, Json, Recorded, event_class
+from shared.domain import Erased, Event, Json, Recorded
 from shared.errors import Invalid
 from shared.eventstore.forms import read_event, write_event
 from shared.schema import ERASED_JSON
 
 SEALED_FORM = 1
+
+
+Stored = tuple[Any, ...]
+"""What the driver gives: the fields of a `Row`, and perhaps others behind them."""
 
 
 class Row(NamedTuple):
@@ -35,8 +39,10 @@ class Row(NamedTuple):
     meta: str
     event_id: str
     recorded_at: Any
-    mark: int = 0
-    """Up to where the log was settled when it was read, as far as the table `settled` told."""
+
+    @classmethod
+    def of(cls, stored: Stored) -> "Row":
+        return cls._make(stored[:11])
 
 
 class Past(NamedTuple):
@@ -113,10 +119,10 @@ class Codec:
         meta = _text(_meta(origin, owners))
         return Draft(slot.version, cls.__name__, cls.version, data, meta, slot.event_id)
 
-    def recorded(self, rows: Sequence[Row], tx: Connection | None = None) -> list[Recorded]:
+    def recorded(self, rows: Sequence[Stored], tx: Connection | None = None) -> list[Recorded]:
         """The rows as events, in their order. Fields of erased persons come back as `ERASED`."""
-        metas: list[Json] = [orjson.loads(row.meta) for row in rows]
-        self._fetch([(row.agency, meta) for row, meta in zip(rows, metas, strict=True) if "personal" in meta], tx)
+        metas: list[Json] = [orjson.loads(row[8]) for row in rows]
+        self._fetch([(row[1], meta) for row, meta in zip(rows, metas, strict=True) if "personal" in meta], tx)
         return [self._recorded(row, meta, tx) for row, meta in zip(rows, metas, strict=True)]
 
     def history(self, agency: str, stream: str, past: Sequence[Past], tx: Connection | None = None) -> History:
@@ -129,7 +135,7 @@ class Codec:
             data = orjson.loads(text)
             if "personal" in meta:
                 self._open(_Place(agency, stream, version, schema_version), data, meta["personal"], tx)
-            events.append(_event(name, schema_version, data))
+            events.append(read_event(name, schema_version, data))
             commands[meta["command"]] = (version, position)
         return History(events, commands)
 
@@ -137,28 +143,25 @@ class Codec:
         if metas:
             self._keys.fetch({(agency, owner) for agency, meta in metas for owner in meta["personal"].values()}, tx)
 
-    def _recorded(self, row: Row, meta: Json, tx: Connection | None) -> Recorded:
-        position, agency, stream, version, category, name, schema_version, text, _, event_id, recorded_at, _ = row
+    def _recorded(self, row: Stored, meta: Json, tx: Connection | None) -> Recorded:
+        position, agency, stream, version, category, name, schema_version, text, _, event_id, recorded_at = row[:11]
         data = orjson.loads(text)
         if "personal" in meta:
             self._open(_Place(agency, stream, version, schema_version), data, meta["personal"], tx)
-        fields = {
-            "agency": agency,
-            "stream": stream,
-            "category": category,
-            "id": stream[len(category) + 1 :],
-            "version": version,
-            "position": position,
-            "event": _event(name, schema_version, data),
-            "event_id": event_id,
-            "recorded_at": moment(recorded_at),
-            "command_id": meta["command"],
-            "actor": meta.get("actor", ""),
-            "trace": meta.get("trace", ""),
-        }
-        made = object.__new__(Recorded)
-        object.__setattr__(made, "__dict__", fields)
-        return made
+        return Recorded(
+            agency,
+            stream,
+            category,
+            stream[len(category) + 1 :],
+            version,
+            position,
+            read_event(name, schema_version, data),
+            event_id,
+            moment(recorded_at),
+            meta["command"],
+            meta.get("actor", ""),
+            meta.get("trace", ""),
+        )
 
     def _open(self, at: _Place, data: Json, owners: dict[str, str], tx: Connection | None) -> None:
         for pointer, owner in owners.items():
@@ -183,16 +186,6 @@ def _key(place: Any, step: str) -> Any:
     return int(step) if isinstance(place, list) else step.replace("~1", "/").replace("~0", "~")
 
 
-def _event(name: str, version: int, data: Json) -> Event:
-    try:
-        newest = event_class(name).version
-    except KeyError:
-        raise Invalid("event.unknown", f"nothing here declares the event {name}") from None
-    if version > newest:
-        raise Invalid("event.newer", f"{name} was written as version {version}; version {newest} is known here")
-    return read_event(name, version, data)
-
-
 def _bound_to(agency: str, stream: str, version: int, pointer: str, schema_version: int) -> bytes:
     """Canonical JSON (RFC 8785): for texts and whole numbers in a list orjson writes nothing else."""
     return orjson.dumps([agency, stream, version, pointer, schema_version])
@@ -206,7 +199,7 @@ def _meta(origin: Origin, owners: dict[str, str]) -> Json:
 def moment(stored: Any) -> datetime:
     """When a row was recorded, in UTC, from what its database gives."""
     known = stored if isinstance(stored, datetime) else datetime.fromisoformat(stored)
-    return known.astimezone(UTC)
+    return known if known.tzinfo is UTC else known.astimezone(UTC)
 
 
 def _text(data: Json) -> str:

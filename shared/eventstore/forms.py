@@ -15,6 +15,7 @@ from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_h
 
 from shared.clock import timestamp
 from shared.domain import ERASED, Erased, Event, Json, Sealed, event_class, upcasted
+from shared.errors import Invalid
 from shared.schema import ERASED_JSON, parse_event
 
 Seal = Callable[[Any, str, str], Any]
@@ -23,13 +24,32 @@ Writer = Callable[[Any, Seal, str], Any]
 
 
 def read_event(name: str, version: int, data: Json) -> Event:
-    """A stored event as its present version; `Invalid` names what does not fit. Personal fields are open or erased."""
-    cls: Any = event_class(name)
+    """A stored event as its present version; `Invalid` names what does not fit. Personal fields are open or erased.
+
+    Takes `data` over: whoever passes it does not use it again.
+    """
+    read = _readers.get((name, version)) or _reader(name, version)
     try:
-        event: Event = reader_of(cls)(data if version == cls.version else upcasted(name, version, data))
+        event: Event = read(data)
     except (AttributeError, KeyError, TypeError, ValueError):
         return parse_event(name, version, data)
     return event
+
+
+_readers: dict[tuple[str, int], Reader] = {}
+
+
+def _reader(name: str, version: int) -> Reader:
+    """Made once for each version of an event. `Invalid` for one that nothing here declares, or only a later release."""
+    try:
+        cls: Any = event_class(name)
+    except KeyError:
+        raise Invalid("event.unknown", f"nothing here declares the event {name}") from None
+    if version > cls.version:
+        raise Invalid("event.newer", f"{name} was written as version {version}; version {cls.version} is known here")
+    present = reader_of(cls)
+    made = present if version == cls.version else lambda data: present(upcasted(name, version, data))
+    return _readers.setdefault((name, version), made)
 
 
 def write_event(event: Event, seal: Seal) -> Json:
@@ -67,13 +87,15 @@ def reader_of(cls: Any) -> Reader:
         return _called(cls, readers)
 
     def read(data: Json) -> Any:
-        values = data if data.keys() == names and not readers else {**defaults, **data}
-        if values.keys() != names:
-            raise TypeError(cls.__name__)
-        for name, reader in readers.items():
-            item = values[name]
-            if item is not None and name in data:
-                values[name] = reader(item)
+        values = data
+        if readers or data.keys() != names:
+            values = {**defaults, **data}
+            if values.keys() != names:
+                raise TypeError(cls.__name__)
+            for name, reader in readers.items():
+                item = values[name]
+                if item is not None and name in data:
+                    values[name] = reader(item)
         made = object.__new__(cls)
         object.__setattr__(made, "__dict__", values)
         return made

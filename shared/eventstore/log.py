@@ -6,7 +6,6 @@ completeness are the reader's work (`settling`).
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import starmap
 from typing import Any, NamedTuple
 
 import orjson
@@ -14,7 +13,7 @@ import orjson
 from shared.clock import timestamp
 from shared.database import Dialect
 from shared.direct import Direct, Duplicate
-from shared.eventstore.codec import Draft, Past, Row
+from shared.eventstore.codec import Draft, Past, Stored
 from shared.eventstore.restored import counter_behind
 
 _TARGET = "agency, stream, category, recorded_at, version, type, schema_version, data, meta, event_id"
@@ -92,22 +91,22 @@ class Log:
         self._marked_positions = f"select position{mark_of} {behind}"
         self._position = "select coalesce(max(position), 0) from events"
 
-    def stream(self, direct: Direct, agency: str, stream: str) -> list[Row]:
+    def stream(self, direct: Direct, agency: str, stream: str) -> list[Stored]:
         """All events of one stream of one agency, in order."""
-        return list(starmap(Row, direct.rows(self._stream, (agency, stream))))
+        return direct.rows(self._stream, (agency, stream))
 
     def past(self, direct: Direct, agency: str, stream: str, after: int = 0) -> list[Past]:
         """What is needed to replay one stream behind version `after`, in order."""
         return direct.rows(self._past, (agency, stream, after))
 
-    def page(self, direct: Direct, after: int, limit: int) -> list[Row]:
+    def page(self, direct: Direct, after: int, limit: int) -> list[Stored]:
         """The next visible events of the log; later ones may still appear in front of them."""
-        return list(starmap(Row, direct.rows(self._page, (after, limit))))
+        return direct.rows(self._page, (after, limit))
 
-    def marked_page(self, direct: Direct, after: int, limit: int) -> tuple[list[Row], int]:
+    def marked_page(self, direct: Direct, after: int, limit: int) -> tuple[list[Stored], int]:
         """The same, and up to where the log was settled at that moment as far as the table `settled` tells."""
-        found = [Row._make(row) for row in direct.rows(self._marked_page, (after, limit))]
-        return found, found[0].mark if found else 0
+        found = direct.rows(self._marked_page, (after, limit))
+        return found, found[0][-1] if found else 0
 
     def marked_positions(self, direct: Direct, after: int, limit: int) -> tuple[list[int], int]:
         """The same without the events."""

@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 
 from shared.database import Database
 from shared.direct import Direct
-from shared.eventstore.codec import Row
+from shared.eventstore.codec import Stored
 from shared.eventstore.log import Log
 
 PATIENCE_SECONDS = 0.05
@@ -44,7 +44,7 @@ _PUBLISH = (
 class Settling(Protocol):
     """Reads the log by settled positions only."""
 
-    def follow(self, direct: Direct, after: int, limit: int) -> list[Row]:
+    def follow(self, direct: Direct, after: int, limit: int) -> list[Stored]:
         """Settled events behind `after`, in order; none when there is nothing settled yet."""
         ...
 
@@ -63,7 +63,7 @@ class VisibleIsSettled:
     def __init__(self, log: Log) -> None:
         self._log = log
 
-    def follow(self, direct: Direct, after: int, limit: int) -> list[Row]:
+    def follow(self, direct: Direct, after: int, limit: int) -> list[Stored]:
         return self._log.page(direct, after, limit)
 
     def ready(self, direct: Direct, after: int) -> bool:
@@ -115,11 +115,11 @@ class SettledByLocks:
         self.name = ""
         """Set while this process is the one that looks for all: who it is."""
 
-    def follow(self, direct: Direct, after: int, limit: int) -> list[Row]:
+    def follow(self, direct: Direct, after: int, limit: int) -> list[Stored]:
         for again in (True, False):
             page, mark = self._log.marked_page(direct, after, limit)
-            count = _ready([row.position for row in page], after, mark)
-            if count or not page or not (again and self._pass(direct, after, page[-1].position)):
+            count = _ready([row[0] for row in page], after, mark)
+            if count or not page or not (again and self._pass(direct, after, page[-1][0])):
                 return page[:count]
         return []
 

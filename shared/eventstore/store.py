@@ -22,7 +22,7 @@ from shared.domain import Aggregate, Event, Receipt, Recorded, category
 from shared.errors import Conflict, HandschlagError, Invalid, Unavailable
 from shared.eventstore import snapshots
 from shared.eventstore.appending import Appender
-from shared.eventstore.codec import Codec, Origin, Row, Slot
+from shared.eventstore.codec import Codec, Origin, Row, Slot, Stored
 from shared.eventstore.log import Append, Log, Stream
 from shared.eventstore.restored import check_once
 from shared.eventstore.settling import SettledByLocks, Settling, VisibleIsSettled
@@ -71,10 +71,13 @@ class EventStore:
         Every event is delivered to whoever asks on from the last position received: none is skipped, however late
         its transaction commits, and those of a stream come in their order. Empty when nothing is settled yet.
         """
-        return self.codec.recorded(self.rows(after, limit))
+        return self.codec.recorded(self._stored(after, limit))
 
     def rows(self, after: int, limit: int = 500) -> list[Row]:
         """The same as `follow`, as they stand in the table: nothing is opened."""
+        return [Row.of(stored) for stored in self._stored(after, limit)]
+
+    def _stored(self, after: int, limit: int) -> list[Stored]:
         with self.database.direct() as direct:
             return self._settling.follow(direct, after, limit)
 

@@ -30,8 +30,8 @@ class Message:
 
     @property
     def stream(self) -> str:
-        """What its order is kept within."""
-        return self.key or self.id
+        """What its order is kept within: a stream of one agency; two agencies may name theirs alike."""
+        return f"{self.agency}/{self.key}" if self.key else self.id
 
 
 def message_of(service: str, record: Recorded, data: Json) -> Message:

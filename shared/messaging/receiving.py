@@ -3,8 +3,11 @@
 from contextlib import suppress
 from typing import Any
 
+from amqp.transport import TCPTransport
 from kombu import Connection, Queue
 from kombu import Consumer as KombuConsumer
+
+READ_AHEAD = 8192
 
 
 def consuming(connection: Connection, queue: str, prefetch: int) -> list[Any]:
@@ -17,8 +20,20 @@ def consuming(connection: Connection, queue: str, prefetch: int) -> list[Any]:
         connection.channel(), [Queue(queue, no_declare=True)], on_message=received.append, auto_declare=False
     )
     consumer.qos(prefetch_count=prefetch)
+    _read_ahead(connection)
     consumer.consume()
     return received
+
+
+def _read_ahead(connection: Connection) -> None:
+    """Let py-amqp ask the socket for more than the next few bytes; it keeps what is left for the next frame.
+
+    By itself it asks three times for each frame, nine times for each message: a fifth of the price of a batch.
+    """
+    transport = getattr(connection.connection, "transport", None)
+    receive = getattr(transport, "_quick_recv", None)
+    if type(transport) is TCPTransport and receive is not None:
+        transport._quick_recv = lambda wanted: receive(max(wanted, READ_AHEAD))  # noqa: SLF001 - no public way
 
 
 def collect(connection: Connection, received: list[Any], most: int, patience: float = 0.5) -> None:

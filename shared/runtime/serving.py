@@ -5,7 +5,6 @@ that is away delays things and ends nothing. In the default start all services s
 it; in a deployment each process runs one.
 """
 
-import gc
 import signal
 import threading
 import time
@@ -19,7 +18,7 @@ import eventlet
 import eventlet.wsgi
 from nameko.runners import ServiceRunner
 
-from shared import telemetry
+from shared import collector, telemetry
 from shared.config import Settings
 from shared.event_hashes import hash_events
 from shared.eventstore import Bookmark, EventStore, Projection, run_once
@@ -155,22 +154,13 @@ def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: running.ask_to_stop())
     beside = also(running) if also else None
-    spare_the_collector()
+    collector.spare()
     try:
         running.wait()
     finally:
         if hasattr(beside, "stop"):
             beside.stop()
         running.stop()
-
-
-def spare_the_collector() -> None:
-    """What is there after the start stays to the end: the garbage collector need not look at it again and again.
-
-    Reading a page of events makes thousands of small objects; looking at all modules meanwhile costs as much again.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 class _Nowhere:

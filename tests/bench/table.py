@@ -5,7 +5,6 @@ measured in the same run in turns with it, and the ratios are what counts.
 """
 
 import argparse
-import gc
 import json
 import os
 import platform
@@ -17,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from shared import collector
 
 Measured = Mapping[str, float]
 
@@ -67,10 +68,9 @@ def rate(operation: Callable[[], int], seconds: float, callers: int = 1) -> floa
 def interleaved(cases: Mapping[str, Callable[[], float]], runs: int) -> dict[str, float]:
     """The median of each case over `runs` rounds in which all have their turn, every other round backwards.
 
-    The garbage collector is spared what is there at the start, as in a service that runs (`shared.runtime.serving`).
+    The garbage collector is set as in a service that runs (`shared.collector`), for all of them.
     """
-    gc.collect()
-    gc.freeze()
+    collector.spare()
     taken: dict[str, list[float]] = {name: [] for name in cases}
     for number in range(runs):
         names = list(cases) if number % 2 == 0 else list(reversed(cases))

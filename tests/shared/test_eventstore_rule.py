@@ -84,7 +84,7 @@ def followed(rules: list[SettledByLocks], server: SimulatedServer, limit: int) -
     seen: list[int] = []
     for turn in range(200):
         page = rules[turn % len(rules)].follow(server, seen[-1] if seen else 0, limit)
-        seen += [row.position for row in page]
+        seen += [row[0] for row in page]
         if not server._steps:
             while server.writers:
                 server.end(server.writers[0], commits=True)
@@ -125,7 +125,7 @@ def test_a_hole_below_the_top_is_waited_for_until_its_writer_ends() -> None:
 def test_what_follows_without_a_hole_is_delivered_although_others_write() -> None:
     server, reading = SimulatedServer([]), rule()
     server.visible, server.writers = [4, 5, 7], [Writer("v/1", [6])]
-    assert [row.position for row in reading.follow(server, 3, 10)] == [4, 5]
+    assert [row[0] for row in reading.follow(server, 3, 10)] == [4, 5]
     assert server.mark == 0
 
 
@@ -140,11 +140,11 @@ def test_what_was_noted_of_another_server_is_forgotten() -> None:
 def test_on_a_standby_only_the_mark_counts() -> None:
     server, reading = SimulatedServer([]), rule()
     server.visible, server.mark, server.standby = [1, 2, 5, 6], 5, True
-    assert [row.position for row in reading.follow(server, 0, 10)] == [1, 2, 5, 6]
+    assert [row[0] for row in reading.follow(server, 0, 10)] == [1, 2, 5, 6]
     server.visible = [1, 2, 5, 6, 8]
     assert reading.follow(server, 6, 10) == []
     server.mark = 8
-    assert [row.position for row in reading.follow(server, 6, 10)] == [8]
+    assert [row[0] for row in reading.follow(server, 6, 10)] == [8]
 
 
 def test_where_another_process_looks_for_all_it_is_given_a_moment_and_no_more(monkeypatch: Any) -> None:
@@ -152,9 +152,9 @@ def test_where_another_process_looks_for_all_it_is_given_a_moment_and_no_more(mo
     server.visible, server.holder = [2], "another"
     assert reading.follow(server, 0, 10) == []
     server.mark = 2
-    assert [row.position for row in reading.follow(server, 0, 10)] == [2]
+    assert [row[0] for row in reading.follow(server, 0, 10)] == [2]
     server.visible, server.mark = [2, 4], 2
     assert reading.follow(server, 2, 10) == []
     monkeypatch.setattr(settling, "PATIENCE_SECONDS", 0)
-    assert [row.position for row in reading.follow(server, 2, 10)] == [4]
+    assert [row[0] for row in reading.follow(server, 2, 10)] == [4]
     assert server.holder == "", "whoever is not heard of is not there"

@@ -214,8 +214,15 @@ def test_a_batch_that_fails_is_done_again_one_by_one(context: Heard) -> None:
     assert [waiting.message_id for waiting in consumer.parked()] == ["c-2"]
 
 
+def test_another_agency_does_not_wait_because_its_stream_has_the_same_name(context: Heard, consumer: Consumer) -> None:
+    faulty = Message(id="m", type=WITHDRAWN, agency="elsewhere", data={"consent": 7}, key="s")
+    consumer.handle([faulty, message("c-1", key="s")])
+    assert context.inside() == ["c-1"]
+    assert [waiting.message_id for waiting in consumer.parked()] == ["m"]
+
+
 def test_a_parked_message_is_repaired_and_tried_at_its_place(context: Heard, consumer: Consumer) -> None:
-    faulty = Message(id="m", type=WITHDRAWN, agency="a", data={"consent": 7}, key="s")
+    faulty = Message(id="m", type=WITHDRAWN, agency="jobcenter", data={"consent": 7}, key="s")
     consumer.handle([faulty, message("later", key="s")])
     with pytest.raises(Invalid, match=r"message\.invalid"):
         consumer.repair("m", {"consent": 8})
@@ -256,7 +263,7 @@ def test_many_streams_that_wait_are_all_tried(context: Heard, consumer: Consumer
 def dated(day: date, position: int, consent: str, key: str = "") -> Message:
     made = uuid7(datetime(day.year, day.month, day.day, 12, tzinfo=UTC))
     data = {"consent": consent}
-    return Message(id=made, type=WITHDRAWN, agency="a", data=data, key=key or consent, position=position)
+    return Message(id=made, type=WITHDRAWN, agency="jobcenter", data=data, key=key or consent, position=position)
 
 
 def test_what_comes_again_after_its_note_was_dropped_does_nothing(context: Heard, consumer: Consumer) -> None:
