@@ -1,5 +1,8 @@
 """How far a reader has come in the log. A bookmark moves in the transaction that writes what was read."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from sqlalchemy import Connection, text
 
 from shared.database import Database
@@ -12,6 +15,9 @@ class Bookmark:
     def __init__(self, database: Database, name: str) -> None:
         self._database = database
         self.name = name
+        sqlite = database.dialect == "sqlite"
+        self._look = _READ + ("?" if sqlite else "%s")
+        self._lock = self._look + ("" if sqlite else " for update")
 
     def position(self, tx: Connection | None = None) -> int:
         """The last position that was dealt with; 0 at first.
@@ -20,28 +26,26 @@ class Bookmark:
         when another event stands there: one of the two was restored from another time, and the log may have grown
         since. Going on would skip events, so somebody has to decide (`rebuild`, or restore the right log).
         """
-        if tx is None:
-            with self._database.read() as connection:
-                return self._read(connection)
-        return self._read(tx)
+        with self._database.direct(tx) as direct:
+            return self._checked(direct.rows(self._look, [self.name]))
 
     def locked(self, tx: Connection) -> int:
         """The same, and nobody else moves it until `tx` ends."""
-        tx.execute(
-            text("insert into bookmarks (name, position) values (:name, 0) on conflict (name) do nothing"),
-            {"name": self.name},
-        )
-        return self._read(tx, " for update" if self._database.dialect == "postgresql" else "")
+        with self._database.direct(tx) as direct:
+            found = direct.rows(self._lock, [self.name])
+            if not found:
+                tx.execute(_BEGIN, {"name": self.name})
+                found = direct.rows(self._lock, [self.name])
+            return self._checked(found)
 
     def move(self, tx: Connection, position: int) -> None:
         """Set it, back or forth. Stands or falls with `tx`."""
         tx.execute(_MOVE, {"name": self.name, "position": position})
 
-    def _read(self, connection: Connection, suffix: str = "") -> int:
-        found = connection.execute(text(_READ + suffix), {"name": self.name}).one_or_none()
-        if found is None:
+    def _checked(self, found: Sequence[tuple[Any, ...]]) -> int:
+        if not found:
             return 0
-        position, event_id, there, end = found
+        position, event_id, there, end = found[0]
         if position > end:
             raise self._refusal("bookmark.ahead_of_log", "stands behind the end of the log")
         if event_id is not None and event_id != there:
@@ -56,8 +60,9 @@ class Bookmark:
 _READ = (
     "select position, event_id,"
     " (select cast(event_id as text) from events where events.position = bookmarks.position),"
-    " (select coalesce(max(position), 0) from events) from bookmarks where name = :name"
+    " (select coalesce(max(position), 0) from events) from bookmarks where name = "
 )
+_BEGIN = text("insert into bookmarks (name, position) values (:name, 0) on conflict (name) do nothing")
 _MOVE = text(
     "insert into bookmarks (name, position, event_id)"
     " values (:name, :position, (select cast(event_id as text) from events where position = :position))"

@@ -147,7 +147,8 @@ class Calls:
 
 
 class LocalCalls:
-    """Asks services that stand in the same process, without broker, signature and seal. For tests.
+    """Asks services that stand in the same process, without broker, signature and seal. For tests and for commands
+    that read the databases of an installation.
 
     Question and answer still pass through JSON, so that both sides' dataclasses must fit.
     """

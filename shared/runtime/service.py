@@ -143,7 +143,7 @@ def rpc(method: Method) -> Method:
 
 
 def local(service: type[Service], context: ServiceContext | None = None, **replacements: object) -> Service:
-    """An instance for tests, without broker: dependencies are those of `context` or the ones given by name."""
+    """An instance to be asked without broker: dependencies are those of `context` or the ones given by name."""
     instance = service()
     for name in dir(service):
         provider = getattr(service, name)

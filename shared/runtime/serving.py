@@ -22,6 +22,7 @@ from shared import collector, telemetry
 from shared.config import Settings
 from shared.event_hashes import hash_events
 from shared.eventstore import Bookmark, EventStore, Projection, run_once
+from shared.eventstore.projections import PAGE
 from shared.messaging import Consumer, set_up
 from shared.outbox import relay
 from shared.runtime.service import CONTEXTS, ServiceContext, ServiceDefinition, context
@@ -30,6 +31,7 @@ WORKERS = 40
 STOP_SECONDS = 10.0
 FIRST_DELAY, LONGEST_DELAY = 0.25, 5.0
 HEARTBEAT = 30
+GATHERING_SECONDS = 0.2
 
 Part = Callable[[Event], None]
 
@@ -232,10 +234,13 @@ def _after_set_up(held: ServiceContext, sources: Sequence[str], part: Part, stop
 
 
 def _project(store: EventStore, projection: Projection, stop: Event) -> None:
+    """Nobody waits for this: who asks a read model brings it on first (`catch_up`). So it goes in larger steps."""
     bookmark = Bookmark(store.database, projection.name)
     while not stop.is_set():
-        if not run_once(store, projection):
-            store.wait(bookmark.position(), 0.5)
+        if store.wait(bookmark.position(), 0.5):
+            stop.wait(GATHERING_SECONDS)
+            while run_once(store, projection, PAGE) == PAGE and not stop.is_set():
+                pass
 
 
 def _stop_with(runner: ServiceRunner, stop: Event) -> None:

@@ -214,13 +214,6 @@ def test_a_batch_that_fails_is_done_again_one_by_one(context: Heard) -> None:
     assert [waiting.message_id for waiting in consumer.parked()] == ["c-2"]
 
 
-def test_another_agency_does_not_wait_because_its_stream_has_the_same_name(context: Heard, consumer: Consumer) -> None:
-    faulty = Message(id="m", type=WITHDRAWN, agency="elsewhere", data={"consent": 7}, key="s")
-    consumer.handle([faulty, message("c-1", key="s")])
-    assert context.inside() == ["c-1"]
-    assert [waiting.message_id for waiting in consumer.parked()] == ["m"]
-
-
 def test_a_parked_message_is_repaired_and_tried_at_its_place(context: Heard, consumer: Consumer) -> None:
     faulty = Message(id="m", type=WITHDRAWN, agency="jobcenter", data={"consent": 7}, key="s")
     consumer.handle([faulty, message("later", key="s")])

@@ -63,7 +63,7 @@ def _part(tx: Connection, agency: str, log: str, first: int) -> Iterator[Finding
 
 
 def _openings(tx: Connection, agency: str, log: str, first: int, said: Mapping[int, Leaf]) -> Iterator[Finding]:
-    """Of what opens entries, and of whom they are about."""
+    """Of what opens entries, and of whom they are about: both are kept together, and forgotten together."""
     keys = dict[int, bytes]()
     for row in tx.execute(_rows(opening, log, first)):
         if row.field == PERSON:
@@ -71,10 +71,12 @@ def _openings(tx: Connection, agency: str, log: str, first: int, said: Mapping[i
         if row.idx in said and not _opens(said[row.idx], row.field, bytes(row.key), row.value):
             yield Finding(log, "log.opening_differs", row.idx)
     for row in tx.execute(_rows(subject, log, first)):
-        key = keys.get(row.idx)
-        about = row.idx not in said or key is None or _commits(said[row.idx], PERSON, key, row.person)
+        key = keys.pop(row.idx, None)
+        about = row.idx not in said or (key is not None and _commits(said[row.idx], PERSON, key, row.person))
         if row.agency != agency or not about:
             yield Finding(log, "log.subject_differs", row.idx)
+    for index in keys:
+        yield Finding(log, "log.subject_missing", index)
 
 
 def _rows(table: Table, log: str, first: int) -> Select[Any]:

@@ -194,8 +194,8 @@ class Sequencer:
                 each.settle(error=self._refusals.get(each.item.agency))
 
     def _anything_pending(self) -> bool:
-        with self._database.read() as tx:
-            return tx.execute(select(pending.c.id).limit(1)).first() is not None
+        with self._database.direct() as direct:
+            return bool(direct.rows("select 1 from pending limit 1"))
 
     def _catch_up(self) -> None:
         """Sign what was committed before the last sequencer could sign it."""
