@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from shared.config import Settings
 from shared.domain import Json
 from shared.law import health_categories
 from shared.policy import RuleSet, present_law
@@ -66,6 +67,7 @@ def processing(controller: Controller, recipients: Sequence[Recipient], today: d
         ],
         "stored": [{"event": name, "personal_fields": fields} for name, fields in personal_fields().items()],
         "log_retention": [_line(each) for each in _retention()["retention"]],
+        "file_retention": [_line(each) for each in _retention()["files"]],
         "third_countries": [],
         "measures": [
             {"de": each["de"], "norm": each["norm"], "code": each["code"]} for each in _template()["measures"]
@@ -78,7 +80,7 @@ def impact(
 ) -> Json:
     """The impact assessment as far as the installation can write it; `open` lists what people have to add.
 
-    `installation` says how it is run: mode, broker, database, custody of keys, in words.
+    `installation` says how it is run (`described`).
     """
     law, register = present_law(), processing(controller, recipients, today)
     in_force = [rule for rule in law.rules if rule.in_force(today)]
@@ -99,6 +101,7 @@ def impact(
             "rules_in_force": len(in_force),
             "rules_without_legal_review": len(unreviewed),
             "retention": register["log_retention"],
+            "file_retention": register["file_retention"],
         },
         "risks": [
             {
@@ -125,6 +128,17 @@ def impact(
             "consulted",
             *(["legal review of the rules"] if unreviewed else []),
         ],
+    }
+
+
+def described(settings: Settings) -> Json:
+    """How this installation is run: mode, broker, database, custody of keys, in words; no address and no secret."""
+    return {
+        "mode": settings.mode,
+        "processes": "one" if settings.embedded else "one for each service",
+        "broker": settings.broker.partition(":")[0],
+        "database": settings.database.partition(":")[0].partition("+")[0],
+        "custody_of_wrapping_keys": "files of mode 0600 (development only)",
     }
 
 
@@ -176,11 +190,15 @@ def _activity(law: RuleSet, body: str, purpose: str, recipients: Sequence[Recipi
 
 
 def _kept(category: str) -> list[Json]:
-    return [_line(each) for each in _retention()["files"] if category in each["categories"]]
+    """What the schedule says of this category; what nothing names is kept as the rest."""
+    schedule = _retention()["files"]
+    named = [each for each in schedule if category in each["categories"]]
+    return [_line(each) for each in named or schedule if named or each.get("rest")]
 
 
 def _line(each: Mapping[str, Any]) -> Json:
-    return {name: each[name] for name in ("id", "de", "period", "norm", "certainty")}
+    line: Json = {name: each[name] for name in ("id", "de", "period", "norm", "certainty")}
+    return line | ({"duty": each.get("duty", True)} if "categories" in each else {})
 
 
 @cache

@@ -1,9 +1,13 @@
-"""What this service asks of others, with just the fields that it sends and reads: for the rights of persons."""
+"""What this service asks of others, with just the fields that it sends and reads: for the rights of persons, and to
+find out whose files are not needed any more.
+"""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
+from shared import telemetry
 from shared.domain import Json, Personal, Receipt, value
 from shared.identity import Caller
 from shared.runtime import Asking
@@ -97,7 +101,32 @@ class Held:
 
 @value
 class HeldAnswer:
+    """`recorded_on` is the last day on which health recorded anything about the person."""
+
     items: tuple[Held, ...]
+    recorded_on: date | None = None
+
+
+@value
+class QuietQuestion:
+    since: date
+    after: str
+
+
+@value
+class QuietPage:
+    persons: tuple[str, ...]
+    next: str | None
+
+
+@value
+class UnderWayQuestion:
+    person_id: str
+
+
+@value
+class UnderWay:
+    disclosure_ids: tuple[str, ...]
 
 
 @value
@@ -147,8 +176,26 @@ class Asks:
         return self.calls.ask("audit", "authorize", question, Authorized, caller=self.caller, timeout=15.0)
 
     def held_by_health(self, person_id: str) -> tuple[Held, ...]:
+        return self.held_in_health(person_id).items
+
+    def held_in_health(self, person_id: str) -> HeldAnswer:
+        """What health holds by category, and when it last recorded anything."""
         question = HeldQuestion(person_id=person_id)
-        return self.calls.ask("health", "held", question, HeldAnswer, caller=self.caller).items
+        return self.calls.ask("health", "held", question, HeldAnswer, caller=self.caller)
+
+    def quiet_in_health(self, since: date) -> Iterator[str]:
+        """Everybody about whom health recorded nothing since that day."""
+        after: str | None = ""
+        while after is not None:
+            question = QuietQuestion(since=since, after=after)
+            page = self.calls.ask("health", "quiet", question, QuietPage, caller=self.caller, timeout=15.0)
+            yield from page.persons
+            after = page.next
+
+    def discloses(self, person_id: str) -> bool:
+        """Whether a disclosure of the person's data is under way."""
+        question = UnderWayQuestion(person_id=person_id)
+        return bool(self.calls.ask("exchange", "under_way", question, UnderWay, caller=self.caller).disclosure_ids)
 
     def correct_in_health(self, correction: CorrectRecord) -> None:
         self.calls.ask("health", "correct_record", correction, Receipt, caller=self.caller)
@@ -160,3 +207,9 @@ class Asks:
     def affected(self, question: AffectedQuestion) -> Affected:
         """Whose data the log says went where in that time."""
         return self.calls.ask("audit", "affected", question, Affected, caller=self.caller, timeout=15.0)
+
+
+def on_behalf_of(agency: str, purpose: str) -> Caller:
+    """The caller of what this service does by itself."""
+    trace = telemetry.current_traceparent()
+    return Caller(service="cases", actor="cases", role="service", agency=agency, purpose=purpose, trace=trace)

@@ -11,7 +11,6 @@ from datetime import date
 
 from sqlalchemy import Connection, func, select
 
-from services.cases import file_views
 from services.cases.domain.case import Case
 from services.cases.domain.file_entry import FileEntry
 from services.cases.domain.person import Person
@@ -44,31 +43,6 @@ class CopyPage:
     content: Personal[Json]
     next: str | None
     total: int
-
-
-@value
-class LedgerQuestion:
-    """What stands before the mark `before` (empty: everything), newest first. `limit` 1 to 500."""
-
-    person_id: str
-    before: str = ""
-    limit: int = 50
-
-
-@value
-class Look:
-    """Somebody of the agency looked at the file, `times` on that day, the last time `at`."""
-
-    mark: str
-    at: str
-    what: str
-    times: int
-    looked_by: str
-
-
-@value
-class LookPage:
-    items: tuple[Look, ...]
 
 
 @value
@@ -115,22 +89,6 @@ class Copies:
             before = held.get(name, Held(category=name, count=0, last_on=last_on))
             held[name] = Held(category=name, count=count + before.count, last_on=max(last_on, before.last_on))
         return list(held.values())
-
-    def looks(self, tx: Connection, asked: LedgerQuestion) -> LookPage:
-        limit = min(max(asked.limit, 1), LONGEST_PAGE)
-        rows = file_views.looks(tx, self.store.name, asked.person_id, asked.before, limit)
-        return LookPage(
-            items=tuple(
-                Look(
-                    mark=str(row["mark"]),
-                    at=str(row["last_at"]),
-                    what=str(row["what"]),
-                    times=int(str(row["times"])),
-                    looked_by=str(row["looked_by"]),
-                )
-                for row in rows
-            )
-        )
 
     def _keys(self, tx: Connection, asked: CopyQuestion) -> list[str]:
         """Sorted keys `<place>-<kind>:<id>`, so that a page goes on where the last one ended."""

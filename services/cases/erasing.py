@@ -10,11 +10,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from services.cases import file_views
 from services.cases.asks import Held
 from services.cases.domain.erasure import CaseDataErased, Erasure, ErasureOrdered
-from services.cases.projections import forget_files
+from services.cases.projections import forget_activity, forget_files
 from services.cases.retention import standing
+from shared import file_views
 from shared.clock import legal_day
 from shared.crypto import PersonKeys
 from shared.database import Database
@@ -25,6 +25,8 @@ from shared.eventstore import AgencyStore
 
 NORMS = ("Art. 17 Abs. 1 DSGVO", "§ 84 Abs. 2 SGB X")
 UNLAWFUL = ("Art. 17 Abs. 1 Buchst. d DSGVO",)
+NO_LONGER_NEEDED = ("Art. 17 Abs. 1 Buchst. a DSGVO", "§ 84 Abs. 4 SGB X")
+"""All periods to keep have ended, so that nothing takes the place of the erasure any more."""
 
 
 Step = Callable[[Connection], object]
@@ -32,7 +34,9 @@ Step = Callable[[Connection], object]
 
 @dataclass(frozen=True)
 class Order:
-    """Who wants whom to be erased, why; `held` is what there is, so that duties to keep it are seen."""
+    """Who wants whom to be erased, why and by which `norms`; `held` is what there is, so that duties to keep it are
+    seen.
+    """
 
     erasure_id: str
     person_id: str
@@ -41,6 +45,7 @@ class Order:
     held: Sequence[Held]
     request_id: str = ""
     unlawful: bool = False
+    norms: tuple[str, ...] = NORMS
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Eraser:
             request_id=order.request_id,
             reason=order.reason,
             by=order.by,
-            norms=UNLAWFUL if order.unlawful else NORMS,
+            norms=UNLAWFUL if order.unlawful else order.norms,
             at=now,
         )
         with self.database.write() as tx:
@@ -120,4 +125,5 @@ class Eraser:
 def purge(tx: Connection, agency: str, person_id: str) -> None:
     """The rows beside the events."""
     forget_files(tx, agency, person_id)
+    forget_activity(tx, agency, person_id)
     file_views.forget(tx, agency, person_id)

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from services.cases.domain.case import Case, CaseEvent, ConfirmSafetyCheck, HandOverCase, OpenCase
+from services.cases.domain.case import Case, CaseEvent, CloseCase, ConfirmSafetyCheck, HandOverCase, OpenCase
 from services.cases.domain.file_entry import FileEntry, RecordEntry
 from services.cases.domain.person import Person, RegisterPerson
 from shared.domain import Receipt
@@ -31,6 +31,11 @@ def hand_over_case(command: HandOverCase, store: AgencyStore, today: date, *, co
         return case.hand_over(command.main_companion, command.reason, today)
 
     return store.change(Case, command.case_id, decide, command_id=command_id)
+
+
+def close_case(command: CloseCase, store: AgencyStore, actor: str, today: date, *, command_id: str) -> Receipt:
+    """Refused while a safety check is due; closing it again changes nothing."""
+    return store.change(Case, command.case_id, lambda case: case.close(actor, today), command_id=command_id)
 
 
 def record_entry(command: RecordEntry, store: AgencyStore, today: date, *, command_id: str) -> Receipt:
@@ -62,7 +67,7 @@ def confirm_safety_check(
 def note_safety_concern(
     case_ids: list[str], assessment_id: str, store: AgencyStore, today: date, *, command_id: str
 ) -> None:
-    """Every open case of the person is told; the same message again changes nothing."""
+    """Every case of the person is told, a closed one as well; the same message again changes nothing."""
     for case_id in case_ids:
         store.change(
             Case,

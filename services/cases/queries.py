@@ -16,7 +16,10 @@ from shared.eventstore import AgencyStore
 
 @value
 class PersonQuestion:
+    """`automatic`: a program asks by itself."""
+
     person_id: str
+    automatic: bool = False
 
 
 @value
@@ -31,7 +34,10 @@ class PersonView:
 
 @value
 class CaseQuestion:
+    """`automatic`: a program asks by itself."""
+
     case_id: str
+    automatic: bool = False
 
 
 @value
@@ -43,6 +49,7 @@ class CaseView:
     handovers: int
     safety_checks_due: tuple[str, ...]
     version: int
+    closed_on: date | None = None
 
 
 @value
@@ -123,6 +130,7 @@ class Files:
             handovers=case.handovers,
             safety_checks_due=case.safety_checks_due,
             version=version,
+            closed_on=case.closed_on,
         )
 
     def cases(self, tx: Connection, asked: CasesQuestion) -> CasePage:

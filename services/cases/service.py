@@ -1,11 +1,11 @@
 """What may be asked of case management over RPC."""
 
-from services.cases import file_views, handlers
+from services.cases import handlers
 from services.cases.asks import Asks
 from services.cases.breaches import BreachDesk
-from services.cases.copies import Copies, CopyPage, CopyQuestion, LedgerQuestion, LookPage
+from services.cases.copies import Copies, CopyPage, CopyQuestion
 from services.cases.domain.breach import RecordBreach, RecordNotice
-from services.cases.domain.case import ConfirmSafetyCheck, HandOverCase, OpenCase
+from services.cases.domain.case import CloseCase, ConfirmSafetyCheck, HandOverCase, OpenCase
 from services.cases.domain.erasure import OrderErasure
 from services.cases.domain.file_entry import RecordEntry
 from services.cases.domain.person import RegisterPerson
@@ -25,7 +25,6 @@ from services.cases.queries import (
 )
 from services.cases.rights import RightsDesk
 from services.cases.rights_views import (
-    CITIZEN,
     AnswerRight,
     BreachesQuestion,
     BreachPage,
@@ -42,6 +41,7 @@ from services.cases.rights_views import (
 from shared import runtime
 from shared.domain import Receipt
 from shared.eventstore import AgencyStore, catch_up
+from shared.file_views import LookPage, LooksQuestion, looks, note_look
 from shared.identity import Caller
 
 
@@ -60,7 +60,7 @@ class CasesService:
     @runtime.rpc
     def person(self, question: PersonQuestion, caller: Caller) -> PersonView:
         found = Files(self._of(caller)).person(question.person_id)
-        self._looked(caller, question.person_id, "person")
+        note_look(self.context, caller, question.person_id, "person", automatic=question.automatic)
         return found
 
     @runtime.rpc
@@ -70,7 +70,7 @@ class CasesService:
     @runtime.rpc
     def case(self, question: CaseQuestion, caller: Caller) -> CaseView:
         found = Files(self._of(caller)).case(question.case_id)
-        self._looked(caller, found.person_id, "case")
+        note_look(self.context, caller, found.person_id, "case", automatic=question.automatic)
         return found
 
     @runtime.rpc
@@ -82,6 +82,11 @@ class CasesService:
     @runtime.rpc
     def hand_over_case(self, command: HandOverCase, caller: Caller) -> Receipt:
         return handlers.hand_over_case(command, self._of(caller), self.clock.today(), command_id=caller.command_id)
+
+    @runtime.rpc
+    def close_case(self, command: CloseCase, caller: Caller) -> Receipt:
+        today = self.clock.today()
+        return handlers.close_case(command, self._of(caller), caller.actor, today, command_id=caller.command_id)
 
     @runtime.rpc
     def confirm_safety_check(self, command: ConfirmSafetyCheck, caller: Caller) -> Receipt:
@@ -154,9 +159,9 @@ class CasesService:
             return Copies(self._of(caller)).page(tx, question)
 
     @runtime.rpc
-    def looks(self, question: LedgerQuestion, caller: Caller) -> LookPage:
+    def looks(self, question: LooksQuestion, caller: Caller) -> LookPage:
         with self.database.read() as tx:
-            return Copies(self._of(caller)).looks(tx, question)
+            return looks(tx, caller.agency, question)
 
     @runtime.rpc
     def record_breach(self, command: RecordBreach, caller: Caller) -> Receipt:
@@ -192,16 +197,6 @@ class CasesService:
 
     def _breaches(self, caller: Caller) -> BreachDesk:
         return BreachDesk(self._of(caller), self.clock, Asks(self.context.calls, caller), caller)
-
-    def _looked(self, caller: Caller, person_id: str, what: str) -> None:
-        """Staff and programs that look at a file are noted for the person's ledger; services that ask are not looks,
-        and of somebody erased there is nothing to see.
-        """
-        by_people = caller.service == "gateway" and caller.role != CITIZEN
-        if by_people and self.context.keys.is_living(caller.agency, person_id):
-            now = self.clock.now()
-            with self.database.write() as tx:
-                file_views.note(tx, caller.agency, person_id, looked_by=caller.actor, what=what, now=now)
 
     def _of(self, caller: Caller) -> AgencyStore:
         return self.store.agency(caller.agency, actor=caller.actor, trace=caller.trace)

@@ -68,7 +68,7 @@ def impact(*, agency: str, as_json: bool, html: bool, output: Path | None) -> No
     del as_json
     settings = Settings.from_environment()
     parties = _parties(settings, agency)
-    content = of_installation.impact(*parties, settings.clock().today(), described(settings))
+    content = of_installation.impact(*parties, settings.clock().today(), of_installation.described(settings))
     _write("impact", content, output, html=html)
 
 
@@ -86,17 +86,6 @@ def breaches(ctx: click.Context, *, agency: str, as_json: bool, html: bool, outp
     _write("breaches", {"as_of": settings.clock().now().isoformat(), "breaches": found}, output, html=html)
     late = any(notice["overdue"] for each in found for notice in each["notices"])
     ctx.exit(1 if late else 0)
-
-
-def described(settings: Settings) -> Json:
-    """How this installation is run, without any address or secret."""
-    return {
-        "mode": settings.mode,
-        "processes": "one" if settings.embedded else "one for each service",
-        "broker": settings.broker.partition(":")[0],
-        "database": settings.database.partition(":")[0].partition("+")[0],
-        "custody_of_wrapping_keys": "files of mode 0600 (development only)",
-    }
 
 
 def _parties(settings: Settings, agency: str) -> tuple[Controller, list[Recipient]]:

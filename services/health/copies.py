@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from services.health.domain.assessment import Assessment
 from services.health.domain.finding import Finding
-from services.health.projections import health_files
+from services.health.projections import health_files, newest_record
 from shared.domain import Erased, Json, Personal, value
 from shared.eventstore import AgencyStore
 from shared.law import source_shown
@@ -54,7 +54,10 @@ class Held:
 
 @value
 class HeldAnswer:
+    """`recorded_on` is the last day on which anything was recorded or corrected, whatever day it is about."""
+
     items: tuple[Held, ...]
+    recorded_on: date | None = None
 
 
 @value
@@ -91,14 +94,18 @@ class Copies:
         )
 
     def held(self, tx: Connection, person_id: str) -> HeldAnswer:
-        """Which categories there are, how many records, and the day of the newest."""
+        """Which categories there are, how many records, and the days of the newest."""
+        table = newest_record
+        here = table.c.agency == self.store.name, table.c.person_id == person_id
+        recorded_on = tx.scalar(select(table.c.last_on).where(*here))
         days: dict[str, list[date]] = {}
         for stream, category in self._rows(tx, person_id):
             on = self._day(stream)
             if on is not None:
                 days.setdefault(category, []).append(on)
         return HeldAnswer(
-            items=tuple(Held(category=name, count=len(on), last_on=max(on)) for name, on in sorted(days.items()))
+            items=tuple(Held(category=name, count=len(on), last_on=max(on)) for name, on in sorted(days.items())),
+            recorded_on=date.fromisoformat(recorded_on) if recorded_on else None,
         )
 
     def _keys(self, tx: Connection, asked: CopyQuestion) -> list[str]:

@@ -1,4 +1,6 @@
-"""The questions that health answers: one assessment, and the content of a category for a disclosure."""
+"""The questions that health answers: one assessment, the content of a category for a disclosure, whose records are all
+old.
+"""
 
 from dataclasses import dataclass
 from datetime import date
@@ -7,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from services.health.domain.assessment import Assessment
 from services.health.domain.finding import Finding
-from services.health.projections import health_files
+from services.health.projections import health_files, newest_record
 from shared.domain import Json, Personal, value
 from shared.errors import NotFound
 from shared.eventstore import AgencyStore
@@ -15,7 +17,10 @@ from shared.eventstore import AgencyStore
 
 @value
 class AssessmentQuestion:
+    """`automatic`: a program asks by itself."""
+
     assessment_id: str
+    automatic: bool = False
 
 
 @value
@@ -56,6 +61,23 @@ class ContentAnswer:
     items: tuple[CategoryContent, ...]
 
 
+@value
+class QuietQuestion:
+    """Persons about whom nothing was recorded since the day `since`, after the id `after`. `limit` 1 to 500."""
+
+    since: date
+    after: str = ""
+    limit: int = 500
+
+
+@value
+class QuietPage:
+    """`next` is where the following page begins; without it this was the last."""
+
+    persons: tuple[str, ...]
+    next: str | None
+
+
 @dataclass(frozen=True)
 class HealthFiles:
     """Reads one agency's health files."""
@@ -90,6 +112,13 @@ class HealthFiles:
                 if entries
             )
         )
+
+    def quiet(self, tx: Connection, asked: QuietQuestion) -> QuietPage:
+        limit, table = min(max(asked.limit, 1), 500), newest_record
+        here = table.c.agency == self.store.name, table.c.person_id > asked.after
+        found = select(table.c.person_id).where(*here, table.c.last_on < asked.since.isoformat())
+        persons = tx.scalars(found.order_by(table.c.person_id).limit(limit + 1)).all()
+        return QuietPage(persons=tuple(persons[:limit]), next=persons[limit - 1] if len(persons) > limit else None)
 
     def _held(self, tx: Connection, person_id: str, category: str) -> list[Json]:
         table = health_files

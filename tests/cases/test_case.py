@@ -6,6 +6,7 @@ import pytest
 
 from services.cases.domain.case import (
     Case,
+    CaseClosed,
     CaseHandedOver,
     CaseOpened,
     OpenCase,
@@ -22,6 +23,7 @@ OPENED = CaseOpened(person_id="p-1", main_companion="adler", on=TODAY)
 HANDED_OVER = CaseHandedOver(main_companion="weber", reason="parental leave", on=TOMORROW)
 DUE = SafetyCheckDue(assessment_id="a-1", on=TODAY)
 CONFIRMED = SafetyCheckConfirmed(by="adler", on=TODAY)
+CLOSED = CaseClosed(by="adler", on=TOMORROW)
 OPEN = OpenCase(case_id="c-1", person_id="p-1", main_companion="adler")
 
 
@@ -71,6 +73,26 @@ def test_a_concern_from_another_assessment_is_due_again() -> None:
 def test_confirming_when_nothing_is_due_changes_nothing() -> None:
     given(Case(), OPENED).when(lambda c: c.confirm_safety_check("adler", TODAY)).then()
     given(Case(), OPENED, DUE, CONFIRMED).when(lambda c: c.confirm_safety_check("adler", TODAY)).then()
+
+
+def test_a_case_is_closed_once_and_stays_closed() -> None:
+    closed = given(Case(), OPENED).when(lambda c: c.close("adler", TOMORROW)).then(CLOSED)
+    closed.holds(lambda c: c.closed_on, TOMORROW)
+    given(Case(), OPENED, CLOSED).when(lambda c: c.close("weber", TOMORROW)).then()
+    given(Case(), OPENED, CLOSED).refused(lambda c: c.hand_over("weber", "none", TOMORROW), "case.closed")
+    with pytest.raises(NotFound):
+        Case().close("adler", TODAY)
+
+
+def test_a_case_is_not_closed_while_somebody_has_to_look_after_the_person() -> None:
+    given(Case(), OPENED, DUE).refused(lambda c: c.close("adler", TOMORROW), "case.safety_check_due")
+    given(Case(), OPENED, DUE, CONFIRMED).when(lambda c: c.close("adler", TOMORROW)).then(CLOSED)
+
+
+def test_a_concern_after_the_end_of_the_case_still_reaches_whoever_was_in_charge() -> None:
+    again = SafetyCheckDue(assessment_id="a-2", on=TOMORROW)
+    due = given(Case(), OPENED, CLOSED).when(lambda c: c.note_safety_concern("a-2", TOMORROW)).then(again)
+    due.holds(lambda c: c.safety_checks_due, ("a-2",))
 
 
 def test_a_person_is_registered_once() -> None:

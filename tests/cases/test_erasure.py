@@ -14,6 +14,7 @@ from services.cases.queries import CasePage, CasesQuestion, PersonQuestion, Pers
 from services.cases.rights_views import AnswerRight, ErasureQuestion, ErasureView
 from services.exchange.domain.disclosure import State
 from services.exchange.ledger import LedgerPage, LedgerQuestion
+from services.health.queries import AssessmentQuestion, AssessmentView
 from shared.domain import ERASED, Receipt
 from shared.errors import NotFound, Refused
 from shared.eventstore import catch_up, rebuild
@@ -175,7 +176,8 @@ def test_no_list_leads_to_the_person_any_more_also_after_a_rebuild(jobcenter: Wo
     partner, person_id = jobcenter.partner(), jobcenter.person()
     jobcenter.case(person_id)
     jobcenter.entry(person_id, "contact_log")
-    jobcenter.assessment(person_id)
+    assessment = AssessmentQuestion(assessment_id=jobcenter.assessment(person_id))
+    jobcenter.ask("health", "assessment", assessment, AssessmentView)
     jobcenter.consent(person_id, partner.partner_id, "master_data")
     jobcenter.request(request_of(person_id, partner, "master_data"))
     jobcenter.ask("cases", "person", PersonQuestion(person_id=person_id), PersonView)

@@ -6,11 +6,12 @@ from typing import Any
 from services.audit.evidence import audit_log
 from services.audit.ledger import Affected, AffectedQuestion, ReadPage, ReadsQuestion
 from services.audit.reads import log_read
-from services.cases.copies import LedgerQuestion as LooksQuestion
-from services.cases.copies import LookPage
 from services.cases.queries import CaseQuestion, CaseView, PersonQuestion, PersonView
 from services.exchange.ledger import LEDGER, LedgerItem, LedgerPage, LedgerQuestion
+from services.health.queries import AssessmentQuestion, AssessmentView
 from shared.eventstore import rebuild
+from shared.file_views import LookPage, LooksQuestion
+from shared.identity import Caller
 from tests.support.clock import NOON
 from tests.support.workplace import Workplace, request_of
 
@@ -119,6 +120,42 @@ def test_who_looked_into_the_file_is_one_entry_a_day(jobcenter: Workplace) -> No
         ("person", "clausen", 1),
         ("case", "tester", 1),
     }
+
+
+def test_who_looked_at_an_assessment_is_there_without_what_it_says(jobcenter: Workplace) -> None:
+    person_id = jobcenter.person()
+    question = AssessmentQuestion(assessment_id=jobcenter.assessment(person_id))
+    for _ in range(2):
+        jobcenter.ask("health", "assessment", question, AssessmentView)
+    jobcenter.ask("health", "assessment", question, AssessmentView, role="citizen")
+    page = jobcenter.ask("health", "looks", LooksQuestion(person_id=person_id), LookPage)
+    (look,) = page.items
+    assert (look.what, look.looked_by, look.times, look.automatic) == ("assessment", "tester", 2, False)
+    assert question.assessment_id not in str(page)
+    assert jobcenter.ask("cases", "looks", LooksQuestion(person_id=person_id), LookPage).items == ()
+    before = LooksQuestion(person_id=person_id, before=look.mark)
+    assert jobcenter.ask("health", "looks", before, LookPage).items == ()
+
+
+def test_a_look_of_a_program_by_itself_is_marked(jobcenter: Workplace) -> None:
+    person_id = jobcenter.person()
+    assessment = AssessmentQuestion(assessment_id=jobcenter.assessment(person_id), automatic=True)
+    jobcenter.ask("health", "assessment", assessment, AssessmentView, actor="nightly-report")
+    person = PersonQuestion(person_id=person_id, automatic=True)
+    jobcenter.ask("cases", "person", person, PersonView, actor="nightly-report")
+    for keeper in ("cases", "health"):
+        (look,) = jobcenter.ask(keeper, "looks", LooksQuestion(person_id=person_id), LookPage).items
+        assert (look.looked_by, look.automatic) == ("nightly-report", True)
+
+
+def test_a_service_that_asks_is_no_look(jobcenter: Workplace) -> None:
+    person_id = jobcenter.person()
+    caller = Caller(service="exchange", actor="tester", role="case_worker", agency=jobcenter.agency)
+    jobcenter.platform.calls.ask("cases", "person", PersonQuestion(person_id=person_id), PersonView, caller=caller)
+    question = AssessmentQuestion(assessment_id=jobcenter.assessment(person_id))
+    jobcenter.platform.calls.ask("health", "assessment", question, AssessmentView, caller=caller)
+    for keeper in ("cases", "health"):
+        assert jobcenter.ask(keeper, "looks", LooksQuestion(person_id=person_id), LookPage).items == ()
 
 
 def test_who_read_the_log_about_the_person_is_there(jobcenter: Workplace) -> None:

@@ -25,6 +25,13 @@ class HandOverCase(Command):
 
 
 @command
+class CloseCase(Command):
+    """The work with the person is over; from here on it counts how long the files are kept."""
+
+    case_id: str
+
+
+@command
 class ConfirmSafetyCheck(Command):
     case_id: str
 
@@ -44,6 +51,12 @@ class CaseHandedOver(Event):
 
 
 @event(version=1)
+class CaseClosed(Event):
+    by: str
+    on: date
+
+
+@event(version=1)
 class SafetyCheckDue(Event):
     """An answer in an assessment concerns the person's safety: the main companion has to look, today."""
 
@@ -57,7 +70,7 @@ class SafetyCheckConfirmed(Event):
     on: date
 
 
-CaseEvent = CaseOpened | CaseHandedOver | SafetyCheckDue | SafetyCheckConfirmed
+CaseEvent = CaseOpened | CaseHandedOver | CaseClosed | SafetyCheckDue | SafetyCheckConfirmed
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,7 @@ class Case:
     person_id: str = ""
     main_companion: str = ""
     opened_on: date | None = None
+    closed_on: date | None = None
     handovers: int = 0
     safety_checks_due: tuple[str, ...] = ()
     safety_concerns: tuple[str, ...] = ()
@@ -80,10 +94,25 @@ class Case:
             raise NotFound("case.unknown")
         if main_companion == self.main_companion:
             return []
+        if self.closed_on:
+            raise Refused("case.closed", "the case was closed", "open a new case")
         return [CaseHandedOver(main_companion=main_companion, reason=reason, on=today)]
 
+    def close(self, by: str, today: date) -> list[CaseEvent]:
+        """Not while somebody has to look after the person's safety. A closed case stays closed."""
+        if not self.opened_on:
+            raise NotFound("case.unknown")
+        if self.closed_on:
+            return []
+        if self.safety_checks_due:
+            raise Refused("case.safety_check_due", "somebody has to look first", "confirm the safety check")
+        return [CaseClosed(by=by, on=today)]
+
     def note_safety_concern(self, assessment_id: str, today: date) -> list[CaseEvent]:
-        """Once for each assessment; only the fact is kept here, the answer stays with the health service."""
+        """Once for each assessment; only the fact is kept here, the answer stays with the health service.
+
+        Also after the case was closed: whoever was in charge last is the one to look.
+        """
         if not self.opened_on or assessment_id in self.safety_concerns:
             return []
         return [SafetyCheckDue(assessment_id=assessment_id, on=today)]
@@ -97,6 +126,8 @@ class Case:
         match event:
             case CaseOpened():
                 return Case(event.person_id, event.main_companion, event.on)
+            case CaseClosed(on=on):
+                return replace(self, closed_on=on)
             case CaseHandedOver():
                 return replace(self, main_companion=event.main_companion, handovers=self.handovers + 1)
             case SafetyCheckDue():

@@ -36,6 +36,12 @@ class WhichAssessment:
 
 
 @value
+class AssessmentLook:
+    assessment_id: str
+    automatic: bool
+
+
+@value
 class AssessmentView:
     """`total` and `band` are null when an item was refused, not known or missing."""
 
@@ -53,8 +59,9 @@ class AssessmentView:
 
 @assessments.reads("/assessments/<assessment_id>", "health.assessment", dated=True)
 def assessment(desk: Desk, which: WhichAssessment) -> AssessmentView:
-    """Read an assessment."""
-    return desk.ask("health", "assessment", which, AssessmentView)
+    """Read an assessment. The look stands in the person's ledger."""
+    question = AssessmentLook(assessment_id=which.assessment_id, automatic=desk.asker.machine)
+    return desk.ask("health", "assessment", question, AssessmentView)
 
 
 @assessments.changes("POST", "/assessments", "health.record_assessment", shows=assessment, personal=("answers",))

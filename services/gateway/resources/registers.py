@@ -193,7 +193,7 @@ def processing(desk: Desk, asked: AsOf) -> Register:
 @registers.reads("/registers/impact", "registers.impact")
 def impact(desk: Desk, asked: AsOf) -> Register:
     """Read the impact assessment as far as the installation can fill it in (Art. 35 DSGVO)."""
-    return Register(content=of_installation.impact(*_parties(desk), asked.day, {}))
+    return Register(content=of_installation.impact(*_parties(desk), asked.day, desk.installation))
 
 
 @registers.reads("/registers/breaches/<breach_id>", "cases.breach", dated=True)
