@@ -90,7 +90,11 @@ class ConsentService:
 
     @runtime.rpc
     def withdraw_consent(self, command: WithdrawConsent, caller: Caller) -> Receipt:
-        return self._desk(caller).change(command.consent_id, Consent.withdraw, command_id=caller.command_id)
+        return self._desk(caller).change(
+            command.consent_id,
+            lambda consent, today: consent.withdraw(today, command.person_id),
+            command_id=caller.command_id,
+        )
 
     @runtime.rpc
     def withdraw_all(self, command: WithdrawAll, caller: Caller) -> SheetView:

@@ -29,6 +29,7 @@ from shared.clock import Clock
 from shared.config import Settings
 from shared.database import Database
 from shared.errors import HandschlagError
+from shared.registers import described
 from shared.runtime import Asking
 
 LARGEST_BODY = 1024 * 1024
@@ -92,7 +93,7 @@ def create_app(
     keys = issuer_keys or (provider.keys if provider else IssuerKeys(settings.issuer))
     tokens = Tokens(settings.issuer.rstrip("/") if provider else settings.issuer, keys, clock)
     guard = Guard(Database(settings.database_url("gateway")), secret, clock)
-    app.front = FrontDoor(OPERATIONS, calls, guard, secret, Seal(settings.keys))
+    app.front = FrontDoor(OPERATIONS, calls, guard, secret, Seal(settings.keys), installation=described(settings))
     _add_errors(app)
     add_api(app, app.front, tokens)
     if provider:

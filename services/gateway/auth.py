@@ -51,6 +51,7 @@ GRANTS: Mapping[str, frozenset[str]] = {
     "cases.case": frozenset({CASE_WORKER}),
     "cases.cases": frozenset({CASE_WORKER}),
     "cases.hand_over_case": frozenset({CASE_WORKER}),
+    "cases.close_case": frozenset({CASE_WORKER}),
     "cases.confirm_safety_check": frozenset({CASE_WORKER}),
     "cases.record_entry": frozenset({CASE_WORKER}),
     "consent.give_consent": frozenset({CASE_WORKER, CITIZEN}),

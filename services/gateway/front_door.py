@@ -8,6 +8,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from services.gateway.auth import Asker
 from services.gateway.idempotency import Attempt, Finished, Guard
@@ -40,13 +41,21 @@ class FrontDoor:
     """Carries out operations for both doors."""
 
     def __init__(
-        self, operations: Mapping[str, Operation], calls: Asking, guard: Guard, secret: Secret, seal: Seal
+        self,
+        operations: Mapping[str, Operation],
+        calls: Asking,
+        guard: Guard,
+        secret: Secret,
+        seal: Seal,
+        *,
+        installation: Mapping[str, Any],
     ) -> None:
         self.operations = operations
         self._calls = calls
         self._guard = guard
         self._secret = secret
         self.seal = seal
+        self._installation = installation
 
     def handle(
         self,
@@ -77,7 +86,7 @@ class FrontDoor:
         return self._carried_out(operation, desk, asked, begun)
 
     def _desk(self, asker: Asker) -> Desk:
-        return Desk(asker=asker, calls=self._calls, sealing_key=self.seal.public_key)
+        return Desk(asker=asker, calls=self._calls, sealing_key=self.seal.public_key, installation=self._installation)
 
     def _carried_out(self, operation: Operation, desk: Desk, asked: object, attempt: Attempt) -> Outcome:
         done = False

@@ -154,11 +154,12 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """Where one operation is carried out: who asks, and the way to the services."""
+    """Where one operation is carried out: who asks, the way to the services, and how this `installation` is run."""
 
     asker: Asker
     calls: Asking
     sealing_key: Callable[[], Json]
+    installation: Mapping[str, Any] = field(default_factory=dict)
     command_id: str = ""
     seen_version: int | None = None
 

@@ -104,6 +104,12 @@ def test_withdrawing_a_refusal_leaves_it_a_refusal() -> None:
     noted.holds(lambda c: c.status(TODAY), Status.REFUSED)
 
 
+def test_nobody_withdraws_what_another_person_gave() -> None:
+    noted = given(Consent(), GIVEN).when(lambda c: c.withdraw(TODAY, "p-2")).then(NOTED)
+    noted.holds(lambda c: c.status(TODAY), Status.GIVEN).when(lambda c: c.withdraw(TODAY, "p-2")).then()
+    noted.when(lambda c: c.withdraw(TODAY, "p-1")).then(WITHDRAWN)
+
+
 @pytest.mark.parametrize(
     ("happened", "day", "status"),
     [

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from tests.gateway.test_sign_in import csrf, page, sign_in
-from tests.gateway.world import ME, OTHER, World
+from tests.gateway.world import ME, OTHER, SOME_ID, World
 
 
 def disclosed(mark: str, **more: Any) -> dict[str, Any]:
@@ -41,6 +43,19 @@ def filled(world: World, *entries: dict[str, Any]) -> None:
                 "what": "person",
                 "times": 3,
                 "looked_by": "weber",
+                "automatic": False,
+            }
+        ]
+    }
+    world.calls.answers["health.looks"] = {
+        "items": [
+            {
+                "mark": "2026-03-02T08:30:00.000000Z look:assessment:nightly-report",
+                "at": "2026-03-02T08:30:00.000000Z",
+                "what": "assessment",
+                "times": 1,
+                "looked_by": "nightly-report",
+                "automatic": True,
             }
         ]
     }
@@ -61,10 +76,10 @@ def filled(world: World, *entries: dict[str, Any]) -> None:
 OLD, NEW = "2026-03-01T08:00:00.000000Z disclosure:d-1", "2026-03-02T10:00:00.000000Z disclosure:d-2"
 
 
-def test_what_three_services_know_stands_in_one_order_newest_first(world: World) -> None:
+def test_what_four_services_know_stands_in_one_order_newest_first(world: World) -> None:
     filled(world, disclosed(NEW), disclosed(OLD))
     found = world.ask("citizen", "GET", "/ledger").json
-    assert [each["kind"] for each in found["items"]] == ["disclosure", "look", "log_read", "disclosure"]
+    assert [each["kind"] for each in found["items"]] == ["disclosure", "look", "look", "log_read", "disclosure"]
     assert all(each["on_behalf_of"] == "jobcenter" for each in found["items"])
     assert found["next"] is None
 
@@ -74,15 +89,34 @@ def test_a_page_ends_where_the_next_one_begins(world: World) -> None:
     found = world.ask("citizen", "GET", "/ledger?limit=2").json
     assert [each["kind"] for each in found["items"]] == ["disclosure", "look"]
     world.ask("citizen", "GET", f"/ledger?limit=2&before={found['next']}")
-    assert {question["before"] for _, _, question, _ in world.calls.asked[-3:]} == {found["next"]}
+    assert {question["before"] for _, _, question, _ in world.calls.asked[-4:]} == {found["next"]}
 
 
 def test_a_citizen_learns_which_agency_looked_and_not_which_of_its_people(world: World) -> None:
     filled(world)
-    (look, _) = world.ask("citizen", "GET", "/ledger").json["items"]
-    assert (look["times"], look["by"]) == (3, [])
-    (look, _) = world.ask("auditor", "GET", f"/ledger?person_id={ME}").json["items"]
-    assert look["by"] == ["weber"]
+    (look, assessment, _) = world.ask("citizen", "GET", "/ledger").json["items"]
+    assert (look["times"], look["by"], assessment["by"]) == (3, [], [])
+    (look, assessment, _) = world.ask("auditor", "GET", f"/ledger?person_id={ME}").json["items"]
+    assert (look["by"], assessment["by"]) == (["weber"], ["nightly-report"])
+
+
+def test_a_look_at_an_assessment_tells_its_basis_and_whether_a_program_did_it(world: World) -> None:
+    filled(world)
+    (person, assessment, _) = world.ask("citizen", "GET", "/ledger").json["items"]
+    assert (assessment["what"], assessment["automatic"]) == ("assessment", True)
+    assert assessment["norms"] == ["§ 67c Abs. 1 SGB X", "§ 67b Abs. 1 Satz 2 SGB X"]
+    assert (person["automatic"], person["norms"]) == (False, ["§ 67c Abs. 1 SGB X"])
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [(f"/assessments/{SOME_ID}", "assessment"), (f"/persons/{ME}", "person"), (f"/cases/{SOME_ID}", "case")],
+)
+def test_what_a_program_reads_is_asked_for_as_a_look_of_a_program(world: World, path: str, method: str) -> None:
+    for asker in ("case_worker", "weber"):
+        world.ask(asker, "GET", path)
+    automatic = [question["automatic"] for _, asked, question, _ in world.calls.asked if asked == method]
+    assert automatic == [True, False]
 
 
 def test_to_a_citizen_the_ledger_of_others_does_not_exist(world: World) -> None:
@@ -112,6 +146,8 @@ def test_the_page_tells_it_in_german_and_marks_what_a_program_did(world: World) 
         "nicht weitergegeben",
         "nicht genannt, zum Schutz anderer",
         "angesehen, 3 Mal",
+        "Ihre Einschätzung",
+        "§ 67b Abs. 1 Satz 2 SGB X",
         "Protokoll über Sie gelesen",
         "02.03.2026 11:00",
         "im Auftrag von jobcenter",
@@ -119,6 +155,7 @@ def test_the_page_tells_it_in_german_and_marks_what_a_program_did(world: World) 
     ):
         assert told in text, told
     assert "weber" not in text
+    assert "nightly-report" not in text
 
 
 def test_this_is_not_right_starts_a_rectification(world: World) -> None:

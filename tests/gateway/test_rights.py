@@ -47,7 +47,8 @@ def granted(world: World, **answer: Any) -> None:
     for service, records in RECORDS.items():
         world.calls.answers[f"{service}.copy"] = {"content": {"records": records}, "next": None, "total": len(records)}
     world.calls.answers["exchange.ledger"] = {"items": []}
-    world.calls.answers["cases.looks"] = {"items": []}
+    for keeper in ("cases", "health"):
+        world.calls.answers[f"{keeper}.looks"] = {"items": []}
     world.calls.answers["audit.reads_of_person"] = {"items": []}
     world.calls.answers["consent.consents"] = {"items": []}
 

@@ -54,6 +54,7 @@ def test_without_a_token_there_is_only_health_documentation_and_the_start_page(w
     behind_session = {"/meine-daten", *(f"/meine-daten/{path}" for path in OWN_WORDS)}
     behind_session |= {"/meine-daten/protokoll", "/meine-daten/rechte"}
     behind_session |= {"/meine-daten/einwilligungen/<consent_id>/beleg"}
+    behind_session |= {"/widerrufe", "/widerrufe/<declaration_id>"}
     behind_session |= {"/meine-daten/auskunft/<request_id>", "/meine-daten/auskunft/<request_id>.json"}
     for rule in world.app.url_map.iter_rules():
         known = open_to_all | pages | provider | behind_session
@@ -77,12 +78,12 @@ def test_to_a_citizen_the_consents_of_others_do_not_exist(world):
     world.calls.answers["consent.consent"] = {"terms": {**TERMS, "person_id": OTHER}}
     for method, path in (
         ("GET", f"/consents/{SOME_ID}"),
-        ("POST", f"/consents/{SOME_ID}/withdrawal"),
+        ("POST", f"/consents/{SOME_ID}/pause"),
         ("GET", f"/consents/{SOME_ID}/withdrawal"),
     ):
         answer = world.ask("citizen", method, path)
         assert (answer.status_code, answer.json["code"]) == (404, "consent.unknown")
-    assert "consent.withdraw_consent" not in world.calls.names()
+    assert "consent.pause_consent" not in world.calls.names()
 
 
 def test_to_a_citizen_other_persons_do_not_exist(world):

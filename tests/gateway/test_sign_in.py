@@ -246,7 +246,8 @@ def test_a_citizen_withdraws_by_a_button(world):
         data={"csrf": csrf(world)},
         base_url="http://127.0.0.1:8080",
     )
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/meine-daten")
+    where = f"/meine-daten/einwilligungen/{SOME_ID}/widerruf"
+    assert (answer.status_code, answer.headers["Location"]) == (303, where)
     assert "consent.withdraw_consent" in world.calls.names()
 
 

@@ -62,6 +62,7 @@ ACCOUNTS = {
     "persons": [
         {"sub": "ayse", "name": "Ayşe Demir", "role": "citizen", "agency": "jobcenter", "person_id": ME},
         {"sub": "weber", "name": "Jana Weber", "role": "case_worker", "agency": "jobcenter"},
+        {"sub": "vogel", "name": "Imke Vogel", "role": "auditor", "agency": "jobcenter"},
     ],
 }
 PERSONS = {each["sub"] for each in ACCOUNTS["persons"]}
@@ -101,14 +102,14 @@ class Answering:
 
 
 class World:
-    """One application in one folder."""
+    """One application in one folder, before services that answer by table or, as `calls`, before real ones."""
 
-    def __init__(self, folder: Path, clock: FixedClock, **settings: Any) -> None:
+    def __init__(self, folder: Path, clock: FixedClock, calls: Any = None, **settings: Any) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "demo.json").write_text(json.dumps(ACCOUNTS), encoding="utf-8")
         self.clock = clock
-        self.calls = Answering()
+        self.calls = calls or Answering()
         create_identities(folder / "keys", ["gateway"])
         self.settings = Settings(state=folder, keys=folder / "keys", **settings)
         self.app: Gateway = create_app(self.settings, self.calls, clock=clock)
@@ -241,6 +242,7 @@ REQUESTS: dict[str, tuple[str, Any]] = {
     "cases.case": (f"/cases/{SOME_ID}", None),
     "cases.cases": (f"/cases?person_id={ME}", None),
     "cases.hand_over_case": (f"/cases/{SOME_ID}/main-companion", {"main_companion": "meyer", "reason": "Elternzeit"}),
+    "cases.close_case": (f"/cases/{SOME_ID}/closing", None),
     "cases.confirm_safety_check": (f"/cases/{SOME_ID}/safety-check", None),
     "cases.record_entry": ("/entries", {"person_id": ME, "category": "contact_data", "content": "ruft zurück"}),
     "consent.give_consent": ("/consents", {"terms": TERMS}),

@@ -70,7 +70,10 @@ class RefuseConsent(Command):
 
 @command
 class WithdrawConsent(Command):
+    """`person_id` names whoever takes back for themselves; what another person gave stays untouched."""
+
     consent_id: str
+    person_id: str | None = None
 
 
 @command
@@ -125,7 +128,7 @@ class ConsentWithdrawn(Event):
 
 @event(version=1)
 class WithdrawalNoted(Event):
-    """Somebody took back what was never given: recorded, and without effect."""
+    """Somebody took back what was never given, or not by them: recorded, and without effect."""
 
     on: date
 
@@ -316,12 +319,12 @@ class Consent:
         self._require_new("record a new refusal")
         return [ConsentRefused(terms=terms, on=today)]
 
-    def withdraw(self, today: date) -> list[ConsentEvent]:
+    def withdraw(self, today: date, person_id: str | None = None) -> list[ConsentEvent]:
         """Always possible, never asks why, works from now on (Art. 7 Abs. 3 DSGVO). The second time changes nothing.
 
-        What was never given is noted, and nothing else: nobody is sent away with a withdrawal.
+        What was never given, or not by this person, is noted, and nothing else: nobody is sent away with a withdrawal.
         """
-        if self.terms and self.course.given_on:
+        if self.terms and self.course.given_on and person_id in (None, self.terms.person_id):
             done = self.course.withdrawn_on is not None
             return [] if done else [ConsentWithdrawn(person_id=self.terms.person_id, on=today)]
         return [] if self.withdrawal_noted else [WithdrawalNoted(on=today)]

@@ -8,14 +8,14 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from flask import Blueprint, Response, make_response, redirect, render_template, request, session, stream_template
+from flask import Blueprint, Response, redirect, render_template, request, session, stream_template
 from werkzeug.wrappers import Response as AnyResponse
 
-from services.gateway.auth import CITIZEN, Asker
+from services.gateway.auth import Asker
+from services.gateway.console.reading import citizen, view
 from services.gateway.console.sign_in import SignIn, require_same_form
 from services.gateway.front_door import FrontDoor
 from shared.domain import Json, known
-from shared.errors import Forbidden
 from shared.policy import present_law
 from shared.schema import dump
 
@@ -50,7 +50,7 @@ NOTICES = {
     "restricted": "Empfänger über die Sperre informiert",
     "erased": "Empfänger über die Löschung informiert",
 }
-LOOKS = {"person": "Ihre Stammdaten", "case": "Ihr Fall"}
+LOOKS = {"person": "Ihre Stammdaten", "case": "Ihr Fall", "assessment": "Ihre Einschätzung"}
 SOURCES = {"person": "Sie selbst", "agency": "die Stelle", "doctor": "Ärztin oder Arzt", "protected": "nicht genannt"}
 KINDS = {
     "person": "Stammdaten",
@@ -69,23 +69,23 @@ def add_own_rights(pages: Blueprint, sign_in: Callable[[], SignIn], front: Front
     pages.add_app_template_filter(_source, "source")
 
     @pages.get("/meine-daten/protokoll")
-    def my_ledger() -> AnyResponse:
+    def my_ledger() -> AnyResponse | str:
         asker = sign_in().asker(session)
         if asker is None:
             return redirect(SIGN_IN)
         asked = {"before": request.args.get("vor", "")[:300]}
-        found = _view(front, _citizen(asker), "exchange.ledger", asked)
-        return _page("my_ledger.html", ledger=found, states=STATES, notices=NOTICES, looks=LOOKS)
+        found = view(front, citizen(asker), "exchange.ledger", asked)
+        return render_template("my_ledger.html", ledger=found, states=STATES, notices=NOTICES, looks=LOOKS)
 
     @pages.get("/meine-daten/rechte")
-    def my_rights() -> AnyResponse:
+    def my_rights() -> AnyResponse | str:
         asker = sign_in().asker(session)
         if asker is None:
             return redirect(SIGN_IN)
-        items = _view(front, _citizen(asker), "cases.rights", {"limit": 100}).items
-        shown = [_view(front, asker, "cases.right", {"request_id": each.request_id}) for each in items]
+        items = view(front, citizen(asker), "cases.rights", {"limit": 100}).items
+        shown = [view(front, asker, "cases.right", {"request_id": each.request_id}) for each in items]
         newest = sorted(shown, key=lambda each: each.received_on, reverse=True)
-        return _page("my_rights.html", requests=newest, rights=RIGHTS, outcomes=OUTCOMES)
+        return render_template("my_rights.html", requests=newest, rights=RIGHTS, outcomes=OUTCOMES)
 
     @pages.post("/meine-daten/rechte")
     def make_request() -> AnyResponse:
@@ -94,7 +94,7 @@ def add_own_rights(pages: Blueprint, sign_in: Callable[[], SignIn], front: Front
             return redirect(SIGN_IN, code=303)
         require_same_form(session, request.form.get("csrf", ""))
         wanted = {name: request.form.get(name, "")[:5000] for name in ("right", "wish", "record")}
-        front.handle(front.operations["cases.request_right"], _citizen(asker), wanted)
+        front.handle(front.operations["cases.request_right"], citizen(asker), wanted)
         return redirect("/meine-daten/rechte", code=303)
 
     _add_copies(pages, sign_in, front)
@@ -106,20 +106,20 @@ def _add_copies(pages: Blueprint, sign_in: Callable[[], SignIn], front: FrontDoo
         asker = sign_in().asker(session)
         if asker is None:
             return redirect(SIGN_IN)
-        copy = Copy(front, _citizen(asker), request_id)
+        copy = Copy(front, citizen(asker), request_id)
         first = copy.page("")
         text = stream_template("my_copy.html", copy=copy, first=first, kinds=KINDS, states=STATES, rights=RIGHTS)
-        return _unstored(Response(text, content_type="text/html; charset=utf-8"))
+        return Response(text, content_type="text/html; charset=utf-8")
 
     @pages.get("/meine-daten/auskunft/<request_id>.json")
     def my_copy_for_programs(request_id: str) -> AnyResponse:
         asker = sign_in().asker(session)
         if asker is None:
             return redirect(SIGN_IN)
-        copy = Copy(front, _citizen(asker), request_id)
+        copy = Copy(front, citizen(asker), request_id)
         response = Response(copy.as_json(copy.page("")), content_type="application/json")
         response.headers["Content-Disposition"] = "attachment; filename=auskunft.json"
-        return _unstored(response)
+        return response
 
 
 class Copy:
@@ -190,7 +190,7 @@ class Copy:
         yield "]}\n"
 
     def _ask(self, operation: str, asked: Json) -> Any:
-        return _view(self._front, self._asker, operation, asked)
+        return view(self._front, self._asker, operation, asked)
 
 
 def _joined(items: Iterator[Json]) -> Iterator[str]:
@@ -204,25 +204,6 @@ def _plain(item: Any) -> Json:
 
 def _text(item: Json) -> str:
     return json.dumps(item, ensure_ascii=False)
-
-
-def _view(front: FrontDoor, asker: Asker, operation: str, asked: Json) -> Any:
-    return front.handle(front.operations[operation], asker, asked).view
-
-
-def _citizen(asker: Asker) -> Asker:
-    if asker.role != CITIZEN:
-        raise Forbidden("role.not_allowed", "these pages are for citizens", "sign in with another role")
-    return asker
-
-
-def _page(template: str, **shown: object) -> Response:
-    return _unstored(make_response(render_template(template, **shown)))
-
-
-def _unstored(response: Response) -> Response:
-    response.headers["Cache-Control"] = "no-store"
-    return response
 
 
 def _source(origin: str) -> str:

@@ -2,16 +2,28 @@
 
 from collections.abc import Callable
 from datetime import date, datetime
-from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, abort, current_app, make_response, redirect, render_template, request, session
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    current_app,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from werkzeug.wrappers import Response as AnyResponse
 
 from services.gateway.auth import CITIZEN, Asker, Tokens
 from services.gateway.console import law
 from services.gateway.console.own_rights import add_own_rights
+from services.gateway.console.reading import view
 from services.gateway.console.sign_in import Elsewhere, Here, SignIn, require_same_form
+from services.gateway.console.withdrawals import add_withdrawals, may_see_withdrawals
 from services.gateway.development_provider import DevelopmentProvider
 from services.gateway.front_door import FrontDoor
 from services.gateway.problems import by_slug, problem_types
@@ -60,6 +72,7 @@ def blueprint(
     pages.add_app_template_filter(_moment, "moment")
     pages.add_app_template_filter(_category, "category")
     pages.add_app_template_filter(_purpose, "purpose")
+    pages.after_request(_kept_nowhere)
 
     def sign_in() -> SignIn:
         base = provider.issuer if provider else request.host_url.rstrip("/")
@@ -70,6 +83,7 @@ def blueprint(
     _add_sign_in(pages, sign_in, urlsplit(provider.issuer).netloc if provider else None)
     _add_own_data(pages, sign_in, front)
     add_own_rights(pages, sign_in, front)
+    add_withdrawals(pages, sign_in, front, clock)
     pages.register_blueprint(law.blueprint(clock, lambda: sign_in().asker(session), front))
     return pages
 
@@ -78,8 +92,12 @@ def _add_public_pages(pages: Blueprint, sign_in: Callable[[], SignIn]) -> None:
     @pages.app_context_processor
     def everywhere() -> Json:
         asker = sign_in().asker(session)
-        role = ROLE_NAMES[asker.role] if asker else ""
-        return {"demo": current_app.config["DEMO"], "role_name": role, "csrf": session.get("csrf", "")}
+        return {
+            "demo": current_app.config["DEMO"],
+            "role_name": ROLE_NAMES[asker.role] if asker else "",
+            "csrf": session.get("csrf", ""),
+            "sees_withdrawals": may_see_withdrawals(asker),
+        }
 
     @pages.get("/")
     def start() -> str:
@@ -114,23 +132,19 @@ def _add_sign_in(pages: Blueprint, sign_in: Callable[[], SignIn], own_host: str 
 
 def _add_own_data(pages: Blueprint, sign_in: Callable[[], SignIn], front: FrontDoor) -> None:
     @pages.get("/meine-daten")
-    def my_data() -> AnyResponse:
+    def my_data() -> AnyResponse | str:
         asker = sign_in().asker(session)
         if asker is None:
             return redirect("/anmelden")
-        return _page("my_data.html", **_own(front, asker))
+        return render_template("my_data.html", **_own(front, asker))
 
     @pages.get("/meine-daten/einwilligungen/<consent_id>/beleg")
-    def my_receipt(consent_id: str) -> AnyResponse:
+    def my_receipt(consent_id: str) -> AnyResponse | str:
         asker = sign_in().asker(session)
         if asker is None:
             return redirect("/anmelden")
-        receipt = front.operations["consent.receipt"]
-        response = make_response(
-            receipt.forms["text/html"](front.handle(receipt, asker, {"consent_id": consent_id}).view)
-        )
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        as_page = front.operations["consent.receipt"].forms["text/html"]
+        return as_page(view(front, asker, "consent.receipt", {"consent_id": consent_id}))
 
     def say(consent_id: str, operation: str) -> AnyResponse:
         """One button, one step: no question back, no reason asked."""
@@ -139,7 +153,8 @@ def _add_own_data(pages: Blueprint, sign_in: Callable[[], SignIn], front: FrontD
             return redirect("/anmelden", code=303)
         require_same_form(session, request.form.get("csrf", ""))
         front.handle(front.operations[operation], asker, {"consent_id": consent_id})
-        return redirect("/meine-daten", code=303)
+        withdrawn = operation == "consent.withdraw_consent"
+        return redirect(url_for(".my_withdrawal", consent_id=consent_id) if withdrawn else "/meine-daten", code=303)
 
     for path, operation in OWN_WORDS.items():
         pages.add_url_rule(
@@ -161,7 +176,7 @@ def _own(front: FrontDoor, asker: Asker) -> Json:
     if asker.role != CITIZEN:
         return {"citizen": False}
     shown = {
-        name: front.handle(front.operations[operation], asker, {}).view
+        name: view(front, asker, operation, {})
         for name, operation in (("consents", "consent.consents"), ("disclosures", "exchange.disclosures"))
     }
     return {"citizen": True, **shown, "names": _names(front, asker), "states": STATES, "statuses": STATUSES}
@@ -172,15 +187,15 @@ def _names(front: FrontDoor, asker: Asker) -> dict[str, str]:
     names: dict[str, str] = {}
     after: str | None = ""
     while after is not None:
-        page: Any = front.handle(front.operations["exchange.partners"], asker, {"after": after, "limit": 500}).view
+        page = view(front, asker, "exchange.partners", {"after": after, "limit": 500})
         names |= {item.partner_id: item.name for item in page.items}
         after = page.next if len(page.items) == 500 else None
     return names
 
 
-def _page(template: str, **shown: object) -> Response:
-    response = make_response(render_template(template, **shown))
-    response.headers["Cache-Control"] = "no-store"
+def _kept_nowhere(response: Response) -> Response:
+    """A page that was left does not go on showing, or offering, what no longer stands."""
+    response.headers.setdefault("Cache-Control", "no-store")
     return response
 
 
@@ -196,9 +211,10 @@ def _iso_day(text: str | None) -> str:
     return date.fromisoformat(text[:10]).strftime("%d.%m.%Y") if text else ""
 
 
-def _moment(text: str) -> str:
-    """A moment in ISO 8601, as it was on the clocks in Germany."""
-    return datetime.fromisoformat(text).astimezone(LEGAL_ZONE).strftime("%d.%m.%Y %H:%M")
+def _moment(moment: datetime | str) -> str:
+    """A moment, also one in ISO 8601, as it was on the clocks in Germany."""
+    found = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return found.astimezone(LEGAL_ZONE).strftime("%d.%m.%Y %H:%M")
 
 
 def _category(name: str) -> str:

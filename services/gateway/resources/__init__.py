@@ -6,11 +6,15 @@ from services.gateway.operations import Operation
 from services.gateway.resources.agencies import agencies
 from services.gateway.resources.assessments import assessments
 from services.gateway.resources.cases import cases
+from services.gateway.resources.consent_offers import offers
 from services.gateway.resources.consent_receipts import receipts
+from services.gateway.resources.consent_sheets import sheets
 from services.gateway.resources.consents import consents
+from services.gateway.resources.copies import copies
 from services.gateway.resources.directory import directory
 from services.gateway.resources.disclosures import disclosures
 from services.gateway.resources.entries import entries
+from services.gateway.resources.erasures import erasures
 from services.gateway.resources.feed import feed
 from services.gateway.resources.govstack import govstack
 from services.gateway.resources.keys import keys
@@ -34,6 +38,8 @@ RESOURCES = (
     cases,
     entries,
     consents,
+    offers,
+    sheets,
     receipts,
     releases,
     representations,
@@ -43,6 +49,8 @@ RESOURCES = (
     disclosures,
     feed,
     rights,
+    copies,
+    erasures,
     ledger,
     registers,
     log,

@@ -28,6 +28,12 @@ class WhichCase:
 
 
 @value
+class CaseLook:
+    case_id: str
+    automatic: bool
+
+
+@value
 class CaseView:
     case_id: str
     person_id: str
@@ -36,6 +42,7 @@ class CaseView:
     handovers: int
     safety_checks_due: tuple[str, ...]
     version: int
+    closed_on: date | None = None
 
 
 @value
@@ -77,7 +84,7 @@ class HandOverCase:
 @cases.reads("/cases/<case_id>", "cases.case")
 def case(desk: Desk, which: WhichCase) -> CaseView:
     """Read a case."""
-    return desk.ask("cases", "case", which, CaseView)
+    return desk.ask("cases", "case", CaseLook(case_id=which.case_id, automatic=desk.asker.machine), CaseView)
 
 
 @cases.reads("/cases", "cases.cases")
@@ -107,6 +114,13 @@ def hand_over_case(desk: Desk, wanted: NewMainCompanion) -> WhichCase:
     )
     desk.tell("cases", "hand_over_case", command)
     return WhichCase(case_id=wanted.case_id)
+
+
+@cases.changes("POST", "/cases/<case_id>/closing", "cases.close_case", shows=case, status=200)
+def close_case(desk: Desk, which: WhichCase) -> WhichCase:
+    """Close the case: the work with the person is over, and the files are kept for their period."""
+    desk.tell("cases", "close_case", which)
+    return which
 
 
 @cases.changes("POST", "/cases/<case_id>/safety-check", "cases.confirm_safety_check", shows=case, status=200)

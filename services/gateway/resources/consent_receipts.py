@@ -13,7 +13,8 @@ from flask import render_template
 
 from services.gateway.operations import Desk, Resource
 from services.gateway.resources.agencies import WhichAgency, agency
-from services.gateway.resources.consents import ConsentView, WhichConsent, consent
+from services.gateway.resources.consent_forms import ConsentView, WhichConsent
+from services.gateway.resources.consents import consent
 from services.gateway.resources.partners import WhichPartner, partner
 from shared.canonical import canonical
 from shared.domain import Json, value

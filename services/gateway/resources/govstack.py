@@ -11,20 +11,10 @@ from datetime import date
 
 from services.gateway.operations import Desk, Resource
 from services.gateway.resources.agencies import WhichAgency, agency
-from services.gateway.resources.consents import (
-    AnsweredOffer,
-    ConsentsQuestion,
-    ConsentView,
-    OfferView,
-    WhichConsent,
-    accept_offer,
-    consent,
-    decline_offer,
-    list_consents,
-    offer,
-    resume_consent,
-    withdraw_consent,
-)
+from services.gateway.resources.consent_forms import ConsentView, OfferView, WhichConsent
+from services.gateway.resources.consent_offers import AnsweredOffer, accept_offer, decline_offer, offer
+from services.gateway.resources.consents import ConsentsQuestion, consent, list_consents, resume_consent
+from services.gateway.resources.withdrawals import withdraw_consent
 from services.gateway.resources.words import Everything
 from shared.canonical import canonical
 from shared.domain import value

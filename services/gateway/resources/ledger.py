@@ -7,6 +7,7 @@ from datetime import date
 from services.gateway.auth import CITIZEN
 from services.gateway.operations import Desk, Resource, require_limit
 from shared.domain import value
+from shared.law import norms_of_look
 
 ledger = Resource("ledger", "What happened with the data of a person, newest first.")
 
@@ -33,8 +34,9 @@ class LedgerOf:
 class LedgerItem:
     """One thing that happened. `kind`: `disclosure`, `look` (somebody of the agency looked into the file), `log_read`.
 
-    `automatic`: a program asked by itself. `on_behalf_of` is the agency that answers for it. To contest it, make a
-    request for rectification with this `record`. People are named to the agency's own staff only.
+    `automatic`: a program asked by itself. `norms` is the basis, `what` names what was looked at. `on_behalf_of` is the
+    agency that answers for it. To contest it, make a request for rectification with this `record`. People are named to
+    the agency's own staff only.
     """
 
     kind: str
@@ -103,6 +105,7 @@ class Look:
     what: str
     times: int
     looked_by: str
+    automatic: bool = False
 
 
 @value
@@ -133,7 +136,11 @@ def read_ledger(desk: Desk, asked: LedgerQuestion) -> LedgerPage:
     staff, agency = desk.asker.role != CITIZEN, desk.asker.agency
     found = [
         *(_disclosed(each, agency) for each in desk.ask("exchange", "ledger", question, DisclosedPage).items),
-        *(_looked(each, agency, staff=staff) for each in desk.ask("cases", "looks", question, LookPage).items),
+        *(
+            _looked(each, agency, staff=staff)
+            for keeper in ("cases", "health")
+            for each in desk.ask(keeper, "looks", question, LookPage).items
+        ),
         *(_read(each, agency) for each in desk.ask("audit", "reads_of_person", question, ReadPage).items),
     ]
     newest = _newest(found)
@@ -203,6 +210,8 @@ def _looked(each: Look, agency: str, *, staff: bool) -> LedgerItem:
         at=each.at,
         record=f"look:{each.what}",
         on_behalf_of=agency,
+        automatic=each.automatic,
+        norms=norms_of_look(each.what),
         what=each.what,
         times=each.times,
         by=(each.looked_by,) if staff else (),

@@ -30,6 +30,12 @@ class WhichPerson:
 
 
 @value
+class PersonLook:
+    person_id: str
+    automatic: bool
+
+
+@value
 class PersonView:
     person_id: str
     name: Personal[str]
@@ -42,7 +48,7 @@ class PersonView:
 @persons.reads("/persons/<person_id>", "cases.person", dated=True)
 def person(desk: Desk, which: WhichPerson) -> PersonView:
     """Read a person."""
-    return desk.ask("cases", "person", which, PersonView)
+    return desk.ask("cases", "person", PersonLook(person_id=which.person_id, automatic=desk.asker.machine), PersonView)
 
 
 @persons.changes("POST", "/persons", "cases.register_person", shows=person, personal=("name", "birth_date", "contact"))

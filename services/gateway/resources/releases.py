@@ -4,7 +4,7 @@ from datetime import date
 from enum import StrEnum
 
 from services.gateway.operations import Desk, Resource
-from services.gateway.resources.consents import Giver
+from services.gateway.resources.consent_forms import Giver
 from services.gateway.vocabulary import require_categories
 from shared.domain import Personal, value
 

@@ -1,19 +1,15 @@
-"""Rights of data subjects (Betroffenenrechte, Art. 15 to 21 DSGVO): requests, their answers, copies, erasures."""
+"""Rights of data subjects (Betroffenenrechte, Art. 15 to 21 DSGVO): requests and their answers."""
 
-from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
 from services.gateway.auth import CITIZEN
 from services.gateway.operations import SLOW, Desk, Resource, require_limit
-from shared.domain import Erased, Json, Personal, Sealed, known, value
-from shared.errors import Invalid, Refused
-from shared.law import health_categories
+from shared.domain import Erased, Json, Personal, Sealed, value
+from shared.errors import Invalid
 
-rights = Resource(
-    "rights", "Requests of data subjects, each with its last day, its owner and its answer; copies and erasures."
-)
+rights = Resource("rights", "Requests of data subjects, each with its last day, its owner and its answer.")
 
 
 Representative = Annotated[str | Erased | None, Sealed("representative_id")]
@@ -220,95 +216,10 @@ class AnswerRight:
 
 
 @value
-class CopyQuestion:
-    """`after` is the `next` of the page before; empty begins. `limit` 1 to 500 records a page."""
-
-    request_id: str
-    after: str = ""
-    limit: int = 200
-
-
-@value
-class CopyOf:
-    person_id: str
-    categories: tuple[str, ...]
-    after: str
-    limit: int
-    only_own: bool
-
-
-@value
-class PartPage:
-    person_id: str
-    content: Personal[Json]
-    next: str | None
-    total: int
-
-
-@value
-class CopyPage:
-    """One page of the copy: `done` of `total` records of this `part` (cases, health) are told when it is read.
-
-    `content` is `{"records": [...]}`. Recipients and refusals stand in the ledger, consents in the list of consents.
-    """
-
-    request_id: str
-    person_id: str
-    part: str
-    content: Personal[Json]
-    done: int
-    total: int
-    next: str | None
-
-
-@value
-class NewErasure:
-    """By the agency itself; `reason` is a short code. `unlawful`: the data should never have been there."""
-
-    person_id: str
-    reason: str
-    unlawful: bool = False
-    erasure_id: str | None = None
-
-
-@value
-class OrderErasure:
-    erasure_id: str
-    person_id: str
-    reason: str
-    unlawful: bool
-
-
-@value
-class WhichErasure:
-    erasure_id: str
-
-
-@value
-class ErasureConfirmation:
-    service: str
-    at: datetime
-
-
-@value
-class ErasureView:
-    """Complete when no service is `waiting` any more."""
-
-    erasure_id: str
-    person_id: str
-    reason: str
-    by: str
-    norms: tuple[str, ...]
-    ordered_at: datetime
-    confirmed: tuple[ErasureConfirmation, ...]
-    waiting: tuple[str, ...]
-    completed_at: datetime | None
+class Written:
+    stream: str
     version: int
-
-
-PARTS = ("cases", "health")
-COPIED = (Right.ACCESS, Right.PORTABILITY)
-OPENED = (Outcome.GRANTED, Outcome.PARTLY_GRANTED)
+    position: int
 
 
 @rights.reads("/rights/<request_id>", "cases.right", dated=True)
@@ -395,73 +306,3 @@ def answer_right(desk: Desk, said: RightAnswer) -> WhichRight:
     command = AnswerRight(**stated, person_id=right.run(desk, which).person_id, by=by)
     desk.ask("cases", "answer_right", command, Written, timeout=SLOW)
     return which
-
-
-@value
-class Written:
-    stream: str
-    version: int
-    position: int
-
-
-@rights.reads("/rights/<request_id>/copy", "cases.copy", dated=True)
-def copy(desk: Desk, asked: CopyQuestion) -> CopyPage:
-    """Read the copy that an access or a portability opened, page by page (Art. 15 Abs. 3, Art. 20 DSGVO)."""
-    require_limit(asked.limit)
-    request = right.run(desk, WhichRight(request_id=asked.request_id))
-    opened = request.answer
-    if request.right not in COPIED or opened is None or opened.outcome not in OPENED:
-        raise Refused("rights.nothing_opened", "no access was answered with yes", "wait for the answer")
-    part, done, after = _place(asked.after)
-    categories = opened.opened
-    if opened.via_doctor and desk.asker.role == CITIZEN:
-        categories = tuple(each for each in categories if each not in health_categories())
-    question = CopyOf(
-        person_id=request.person_id,
-        categories=categories,
-        after=after,
-        limit=asked.limit,
-        only_own=request.right is Right.PORTABILITY,
-    )
-    page = desk.ask(part, "copy", question, PartPage, timeout=SLOW)
-    done += len(known(page.content, {}).get("records", ()))
-    following = PARTS[PARTS.index(part) + 1 :]
-    next_ = f"{part}.{done}.{page.next}" if page.next is not None else f"{following[0]}.0." if following else None
-    return CopyPage(
-        request_id=asked.request_id,
-        person_id=request.person_id,
-        part=part,
-        content=page.content,
-        done=done,
-        total=page.total,
-        next=next_,
-    )
-
-
-def _place(after: str) -> tuple[str, int, str]:
-    """Part, records told so far, and the key in that part."""
-    if not after:
-        return PARTS[0], 0, ""
-    part, _, rest = after.partition(".")
-    done, _, key = rest.partition(".")
-    if part not in PARTS or not done.isdecimal() or len(done) > 9:
-        fault = ("/after", "not a place in a copy", "send what stood in next")
-        raise Invalid("request.invalid", "the request has faulty fields", fault[2], [fault])
-    return part, int(done), key
-
-
-@rights.reads("/erasures/<erasure_id>", "cases.erasure")
-def erasure(desk: Desk, which: WhichErasure) -> ErasureView:
-    """Read how far an erasure has come: who has confirmed, who is waited for."""
-    found = desk.ask("cases", "erasure", which, ErasureView)
-    desk.asker.require_own(found.person_id, "erasure.unknown")
-    return replace(found, by="") if desk.asker.role == CITIZEN else found
-
-
-@rights.changes("POST", "/erasures", "cases.order_erasure", shows=erasure)
-def order_erasure(desk: Desk, new: NewErasure) -> WhichErasure:
-    """Erase a person in every service, because the term is over or the data should not be there."""
-    erasure_id = desk.new_id(new.erasure_id, "erasure_id")
-    command = OrderErasure(erasure_id=erasure_id, person_id=new.person_id, reason=new.reason, unlawful=new.unlawful)
-    desk.ask("cases", "order_erasure", command, Written, timeout=SLOW)
-    return WhichErasure(erasure_id=erasure_id)
