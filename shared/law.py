@@ -92,6 +92,11 @@ def category_closed(category: str) -> bool:
     return any(each["category"] == category for each in _ledger()["category_closed"])
 
 
+def norms_of_look(what: str) -> tuple[str, ...]:
+    """On which basis the agency's own people look at `what`; nothing for what the law of the ledger does not name."""
+    return tuple(norm for each in _ledger()["looks"] if each["what"] == what for norm in each["norms"])
+
+
 @cache
 def _ledger() -> Mapping[str, Any]:
     found: Mapping[str, Any] = yaml.safe_load((LAW / "ledger.yaml").read_text("utf-8"))

@@ -1,6 +1,6 @@
 """Use cases of the audit service: rule on a disclosure and log the ruling; log what became of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -153,20 +153,27 @@ class Office:
         )
         return self.log.append(self.agency, leaf, key=f"disclosure-{asked.disclosure_id}:break-glass")
 
-    def log_retraction(self, disclosure_id: str, reason: str) -> LoggedEntry:
-        """The sender asks the recipient to stop using what it got: an entry that names the intent."""
-        intent = self.log.find(self.agency, ruling_key(disclosure_id))
-        if intent is None:
-            raise NotFound("log.entry_unknown")
-        about = Leaf.parse(intent.leaf_bytes)
-        leaf = Leaf(
-            kind="retraction",
-            sender=about.sender,
-            recipient=about.recipient,
-            about=Reference(intent.origin, intent.idx),
-            result=reason,
-        )
-        return self.log.append(self.agency, leaf, key=f"disclosure-{disclosure_id}:retraction")
+    def log_retractions(self, disclosure_ids: Sequence[str], reason: str) -> list[LoggedEntry]:
+        """The sender asks recipients to stop using what they got: entries that name the intents, in the same order.
+
+        What was logged before stays what it is, also when the reason is another one by now.
+        """
+        keys = {each: f"disclosure-{each}:retraction" for each in dict.fromkeys(disclosure_ids)}
+        said = self.log.said(self.agency, [*map(ruling_key, keys), *keys.values()])
+        leaves: dict[str, Leaf] = {}
+        for disclosure_id, key in keys.items():
+            intent, before = said.get(ruling_key(disclosure_id)), said.get(key)
+            if intent is None:
+                raise NotFound("log.entry_unknown")
+            about = Leaf.parse(intent.leaf_bytes)
+            leaves[key] = Leaf(
+                kind="retraction",
+                sender=about.sender,
+                recipient=about.recipient,
+                about=Reference(intent.origin, intent.idx),
+                result=Leaf.parse(before.leaf_bytes).result if before else reason,
+            )
+        return self.log.append_together(self.agency, leaves)
 
     def log_receipt_read(self, disclosure_id: str, caller: Caller) -> LoggedEntry:
         """Somebody reads the receipt of a disclosure: an entry before it is shown, about the person whose it was."""

@@ -75,6 +75,14 @@ class RetractDisclosure:
 
 
 @value
+class RetractDisclosures:
+    """Several for one reason."""
+
+    disclosure_ids: tuple[str, ...]
+    reason: str
+
+
+@value
 class Answer:
     """The ruling and the proof that it stands in the log: `leaf` is the entry, `receipt` a C2SP tlog-proof. The
     recipient has to erase by `erase_by`, when what the disclosure rests on has an end.
@@ -147,6 +155,13 @@ class ReceiptView:
     index: int
     leaf: str
     receipt: str
+
+
+@value
+class ReceiptsView:
+    """In the order of the question."""
+
+    receipts: tuple[ReceiptView, ...]
 
 
 @value

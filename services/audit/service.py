@@ -27,8 +27,10 @@ from services.audit.queries import (
     LogQuestion,
     LogReader,
     ReceiptQuestion,
+    ReceiptsView,
     ReceiptView,
     RetractDisclosure,
+    RetractDisclosures,
     RuledAgain,
 )
 from services.audit.reading_room import (
@@ -70,17 +72,18 @@ class AuditService:
 
     @runtime.rpc
     def log_retraction(self, question: RetractDisclosure, caller: Caller) -> ReceiptView:
-        entry = self._office(caller).log_retraction(question.disclosure_id, question.reason)
-        return ReceiptView(
-            origin=entry.origin, index=entry.idx, leaf=entry.leaf_bytes.decode(), receipt=entry.receipt_text
-        )
+        (entry,) = self._office(caller).log_retractions([question.disclosure_id], question.reason)
+        return _shown(entry)
+
+    @runtime.rpc
+    def log_retractions(self, question: RetractDisclosures, caller: Caller) -> ReceiptsView:
+        entries = self._office(caller).log_retractions(question.disclosure_ids, question.reason)
+        return ReceiptsView(receipts=tuple(map(_shown, entries)))
 
     @runtime.rpc
     def log_break_glass(self, question: LogBreakGlass, caller: Caller) -> ReceiptView:
         entry = self._office(caller).log_break_glass(question)
-        return ReceiptView(
-            origin=entry.origin, index=entry.idx, leaf=entry.leaf_bytes.decode(), receipt=entry.receipt_text
-        )
+        return _shown(entry)
 
     @runtime.rpc
     def break_glass(self, question: BreakGlassQuestion, caller: Caller) -> BreakGlassReport:
@@ -117,9 +120,7 @@ class AuditService:
     def log_notice(self, question: NotifyRecipient, caller: Caller) -> ReceiptView:
         log = audit_log(self.context)
         entry = log_notice(log, caller.agency, ruling_key(question.disclosure_id), question)
-        return ReceiptView(
-            origin=entry.origin, index=entry.idx, leaf=entry.leaf_bytes.decode(), receipt=entry.receipt_text
-        )
+        return _shown(entry)
 
     @runtime.rpc
     def affected(self, question: AffectedQuestion, caller: Caller) -> Affected:

@@ -29,7 +29,9 @@ COMMANDS = {
     "witness": ("services.command.witness", "witness", "Witness audit logs, on a machine of its own."),
     "export": ("services.command.export", "export", "Take a part of the audit log along, to verify it elsewhere."),
     "keys": ("services.command.custody", "keys", "Rotate the keys that wrap persons' keys; erase again."),
+    "retention": ("services.command.retention", "retention", "Whose files come to their end, and when."),
     "registers": ("services.command.registers", "registers", "Registers of processing, breaches and impact (GDPR)."),
+    "withdrawals": ("services.command.withdrawals", "withdrawals", "Who has not confirmed a retraction; who is late."),
     "parked": ("services.command.parked", "parked", "Messages that a service could not handle: list, retry, repair."),
     "projections": ("services.command.projections", "projections", "How read models stand; rebuild one meanwhile."),
 }

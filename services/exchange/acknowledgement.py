@@ -5,10 +5,11 @@ Somebody who acknowledges what is not theirs learns nothing: unknown, foreign an
 
 import json
 from base64 import urlsafe_b64decode
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.exchange import partner_queue
-from services.exchange.documents import LogKey
+from services.exchange.documents import LogKey, own_entry
 from services.exchange.domain.disclosure import CheckpointCosigned, Disclosure, DisclosureEvent, Match
 from services.exchange.partner_queue import Kind, Place
 from services.exchange.queries import Acknowledge, Acknowledged, Exchange, PartnerView
@@ -26,13 +27,14 @@ REMEDY = "sign {log, index, leaf_hash, result, at} of a delivery with the key re
 
 @dataclass(frozen=True)
 class Desk:
-    """Takes acknowledgements for one agency."""
+    """Takes acknowledgements for one agency. `catch_up` brings the directory on when an entry is not known yet."""
 
     agency: str
     store: AgencyStore
     database: Database
     clock: Clock
     log_key: LogKey
+    catch_up: Callable[[], object] = lambda: None
 
     def take(self, asked: Acknowledge) -> Acknowledged:
         """Verify and record. The same acknowledgement again changes nothing. Raises `Invalid` for all that is not
@@ -40,8 +42,7 @@ class Desk:
         """
         partner = Exchange(self.store).partner(asked.partner_id)
         origin, index = _entry_named(asked.signed)
-        with self.database.read() as tx:
-            disclosure_id = Exchange(self.store).about_entry(tx, origin, index)
+        disclosure_id = self._about(partner.partner_id, origin, index)
         disclosure, _ = self.store.load(Disclosure, disclosure_id or "none")
         mine = disclosure.requested is not None and disclosure.requested.partner_id == asked.partner_id
         if disclosure_id is None or not mine or disclosure.ruling is None:
@@ -57,10 +58,23 @@ class Desk:
             raise _refused() from None
         cosigned = self._cosigned(partner, place.origin, said)
         if notice:
-            self._record_notice(disclosure_id, notice.notice_id, asked.signed, cosigned)
+            self._record_notice(asked.partner_id, disclosure_id, notice.notice_id, asked.signed, cosigned)
             return Acknowledged(result=said.result.value)
-        self._record(disclosure_id, said, asked.signed, cosigned, of_retraction=of_retraction)
+        self._record(asked.partner_id, disclosure_id, said, asked.signed, cosigned, of_retraction=of_retraction)
         return Acknowledged(result=said.result.value)
+
+    def _about(self, partner_id: str, origin: str, index: int) -> str | None:
+        """The disclosure that the entry is about; what lies with the partner is found before the directory knows."""
+        with self.database.read() as tx:
+            exchange = Exchange(self.store)
+            if known := exchange.about_entry(tx, origin, index):
+                return known
+            for row in partner_queue.handed_to(tx, self.agency, partner_id):
+                if own_entry(row.document) == (origin, index):
+                    return str(row.disclosure_id)
+        self.catch_up()
+        with self.database.read() as tx:
+            return exchange.about_entry(tx, origin, index)
 
     def _cosigned(self, partner: PartnerView, origin: str, said: Acknowledgement) -> list[CheckpointCosigned]:
         """The checkpoint of our log that the partner cosigned as a witness, if it did. A cosignature that does not
@@ -80,6 +94,7 @@ class Desk:
 
     def _record(
         self,
+        partner_id: str,
         disclosure_id: str,
         said: Acknowledgement,
         signed: str,
@@ -105,15 +120,14 @@ class Desk:
                 command_id=f"{disclosure_id}:acknowledge-{kind.value}",
                 tx=tx,
             )
-            row = partner_queue.find(tx, self.agency, disclosure_id, kind)
-            if row:
-                partner_queue.move(tx, row.id, Place.DONE, only_from=partner_queue.IN_WINDOW)
-            reminder = partner_queue.find(tx, self.agency, disclosure_id, Kind.REMINDER) if of_retraction else None
-            if reminder:
-                partner_queue.move(tx, reminder.id, Place.DONE, only_from=(Place.QUEUED, *partner_queue.IN_WINDOW))
+            document = (tx, self.agency, partner_id, disclosure_id)
+            partner_queue.close(*document, kind, only_from=partner_queue.IN_WINDOW)
+            if of_retraction:
+                there = (Place.QUEUED, *partner_queue.IN_WINDOW)
+                partner_queue.close(*document, Kind.REMINDER, only_from=there)
 
     def _record_notice(
-        self, disclosure_id: str, notice_id: str, signed: str, cosigned: list[CheckpointCosigned]
+        self, partner_id: str, disclosure_id: str, notice_id: str, signed: str, cosigned: list[CheckpointCosigned]
     ) -> None:
         now = self.clock.now()
 
@@ -124,9 +138,8 @@ class Desk:
         with self.database.write() as tx:
             command_id = f"{disclosure_id}:acknowledge-notice-{notice_id}"
             self.store.change(Disclosure, disclosure_id, acknowledged, command_id=command_id, tx=tx)
-            row = partner_queue.find(tx, self.agency, disclosure_id, Kind.of_notice(notice_id))
-            if row:
-                partner_queue.move(tx, row.id, Place.DONE, only_from=partner_queue.IN_WINDOW)
+            kind, there = Kind.of_notice(notice_id), partner_queue.IN_WINDOW
+            partner_queue.close(tx, self.agency, partner_id, disclosure_id, kind, only_from=there)
 
 
 def _entry_named(signed: str) -> tuple[str, int]:

@@ -131,9 +131,14 @@ class LogBreakGlass:
 
 
 @value
-class RetractDisclosure:
-    disclosure_id: str
+class RetractDisclosures:
+    disclosure_ids: tuple[str, ...]
     reason: str
+
+
+@value
+class Entries:
+    receipts: tuple[Entry, ...]
 
 
 @value
@@ -227,10 +232,11 @@ class Asks:
         question = LogBreakGlass(disclosure_id=disclosure_id, ends_at=glass.ends_at, review_by=glass.review_by)
         self.calls.ask("audit", "log_break_glass", question, Entry, caller=self.caller)
 
-    def log_retraction(self, disclosure_id: str, reason: str) -> Entry:
-        """The retraction's own entry in the log; the same one however often it is asked for."""
-        question = RetractDisclosure(disclosure_id=disclosure_id, reason=reason)
-        return self.calls.ask("audit", "log_retraction", question, Entry, caller=self.caller)
+    def log_retractions(self, disclosure_ids: Sequence[str], reason: str) -> dict[str, Entry]:
+        """Each retraction's own entry in the log; the same, with its first reason, however often it is asked for."""
+        question = RetractDisclosures(disclosure_ids=tuple(disclosure_ids), reason=reason)
+        answer = self.calls.ask("audit", "log_retractions", question, Entries, caller=self.caller)
+        return dict(zip(question.disclosure_ids, answer.receipts, strict=True))
 
     def log_notice(self, disclosure_id: str, notice_id: str, change: str) -> Entry:
         """The notice's own entry in the log; the same one however often it is asked for."""

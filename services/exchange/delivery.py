@@ -9,10 +9,14 @@ id and number, and the partner passes over the second one.
 """
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from datetime import datetime
+from functools import cache, partial
 from threading import Event
+
+from sqlalchemy import Connection
 
 from services.exchange import obligations, partner_queue
 from services.exchange.asks import Asks, AuthorizeDisclosure
@@ -27,13 +31,14 @@ from shared.clock import Clock, timestamp
 from shared.config import Settings
 from shared.database import Database
 from shared.errors import Invalid, Unavailable
-from shared.eventstore import EventStore
+from shared.eventstore import AgencyStore, EventStore
 from shared.identity import Caller
-from shared.messaging import Mailbox
+from shared.messaging import Letter, Mailbox
 from shared.policy import present_law
 from shared.runtime import Asking, ServiceContext
 
 WINDOW = 20
+SENT_AT_ONCE = 30
 PAUSE = 0.5
 CONSENT_GONE = "consent_withdrawn"
 ERASE_AT_REACHED = "erase_at_reached"
@@ -62,12 +67,10 @@ class Delivery:
         """What the partner may fetch behind its number; what waits for it is handed over by this very question."""
         with self.database.read() as tx:
             waiting = partner_queue.waiting_for(tx, agency, asked.partner_id)
-        lawful, fresh = self._still_lawful(agency, waiting), set[int]()
-        for row in lawful.rows:
-            sequence = self._leave(row, lawful)
-            if sequence is not None:
-                self._handed_over(row, Channel.FEED, sequence)
-                fresh.add(row.id)
+        lawful = self._still_lawful(agency, waiting)
+        numbers = self._leave(agency, lawful.rows, lawful)
+        fresh = set(numbers)
+        self._handed_over(agency, [row for row in lawful.rows if row.id in fresh], Channel.FEED, numbers)
         limit = min(max(asked.limit, 1), 100)
         with self.database.read() as tx:
             page = partner_queue.page(tx, agency, asked.partner_id, asked.after, limit)
@@ -85,28 +88,27 @@ class Delivery:
         """Fill the windows of all partners with a broker queue; how many documents left."""
         with self.database.read() as tx:
             waiting = partner_queue.waiting(tx, Channel.AMQP.value)
+            lying = partner_queue.in_windows(tx, Channel.AMQP.value)
         sent = 0
         for agency in dict.fromkeys(row.agency for row in waiting):
-            mine = [row for row in waiting if row.agency == agency]
-            lawful = self._still_lawful(agency, mine)
-            for row in lawful.rows:
-                sent += self._send(mailbox, row, lawful)
+            lawful = self._still_lawful(agency, [row for row in waiting if row.agency == agency])
+            rows = _fitting(lawful.rows, lying)
+            for start in range(0, len(rows), SENT_AT_ONCE):
+                sent += self._send(mailbox, agency, rows[start : start + SENT_AT_ONCE], lawful)
         return sent
 
-    def _send(self, mailbox: Mailbox, row: Waiting, lawful: "Lawful") -> int:
-        with self.database.read() as tx:
-            full = partner_queue.in_window(tx, row.agency, row.partner_id) >= WINDOW
-        if full and row.state != Place.LEAVING:
+    def _send(self, mailbox: Mailbox, agency: str, rows: Sequence[Waiting], lawful: "Lawful") -> int:
+        """Together: one transaction marks them as leaving, the broker confirms them at once, another one notes it."""
+        numbers = self._leave(agency, rows, lawful)
+        leaving = [row for row in rows if row.id in numbers]
+        if not leaving:
             return 0
-        sequence = self._leave(row, lawful)
-        if sequence is None:
-            return 0
-        document = numbered(row.document, sequence)
-        queue = partner_queue_name(row.partner_id)
-        headers = {"ce-type": str(document["type"]), "ce-id": str(document["id"])}
-        mailbox.put(queue, str(document["id"]), json.dumps(document).encode(), headers, "application/json")
-        self._handed_over(row, Channel.AMQP, sequence)
-        return 1
+        missing = mailbox.put_together([_letter(row, numbers[row.id]) for row in leaving])
+        gone = [row for row in leaving if partner_queue_name(row.partner_id) not in missing]
+        if missing:
+            telemetry.logger("delivery").error("partners have no queue", code="mailbox.missing", count=len(missing))
+        self._handed_over(agency, gone, Channel.AMQP, numbers)
+        return len(gone)
 
     def _still_lawful(self, agency: str, waiting: Sequence[Waiting]) -> "Lawful":
         """What may leave now; what rested on a consent that fell, or on an emergency that ended, is stopped here."""
@@ -141,32 +143,31 @@ class Delivery:
 
     def _stop(self, row: Waiting, reason: str) -> None:
         """Only what never left; what may have left is the withdrawal's business (`withdrawal.py`)."""
+        stop_what_waits(self.store.agency(row.agency, trace=self._trace(row)), self.database, row, reason)
+
+    def _leave(self, agency: str, rows: Sequence[Waiting], lawful: "Lawful") -> dict[int, int]:
+        """The numbers under which they leave, by row; what may not leave any more, or was stopped, has none."""
+        going = {row.id: row.partner_id for row in rows if self._may_leave(row, lawful)}
+        if not going:
+            return {}
         with self.database.write() as tx:
-            if partner_queue.move(tx, row.id, Place.STOPPED, only_from=(Place.QUEUED,)):
-                self.store.agency(row.agency, trace=self._trace(row)).change(
-                    Disclosure,
-                    row.disclosure_id,
-                    lambda disclosure: disclosure.stop(reason, taken_back=row.sequence is not None),
-                    command_id=f"{row.disclosure_id}:stop",
-                    tx=tx,
-                )
+            return partner_queue.leave_together(tx, agency, going)
 
-    def _leave(self, row: Waiting, lawful: "Lawful") -> int | None:
-        """The number under which it leaves. A use is counted before: what died in between is counted once all the same.
+    def _may_leave(self, row: Waiting, lawful: "Lawful") -> bool:
+        """A use is counted here, before it leaves: what died in between is counted once all the same.
 
-        None when it was stopped meanwhile, or when the law or the consent's last use is gone: then it is stopped here.
+        What the law or the consent's last use does not carry any more is stopped.
         """
         if row.state == Place.QUEUED and row.kind == Kind.DISCLOSURE and not self._law_still_permits(row):
             self._stop(row, self._no_longer_stands(row) or LAW_CHANGED)
-            return None
+            return False
         declarations = tuple(_consents(row))
         if lawful.limited.intersection(declarations):
             reason = Asks(self.calls, on_behalf_of(row.agency)).use(row.disclosure_id, declarations)
             if reason:
                 self._stop(row, reason)
-                return None
-        with self.database.write() as tx:
-            return partner_queue.leave(tx, row.id, row.agency, row.partner_id)
+                return False
+        return True
 
     def _no_longer_stands(self, row: Waiting) -> str | None:
         """Which of the consents it rests on is the reason, if one is: also the one that another delivery just used."""
@@ -203,31 +204,54 @@ class Delivery:
             )
         )
 
-    def _handed_over(self, row: Waiting, channel: Channel, sequence: int) -> None:
-        with telemetry.continue_trace(self._trace(row), "hand over"), self.database.write() as tx:
-            partner_queue.move(tx, row.id, Place.HANDED_OVER, only_from=(Place.LEAVING,))
-            if row.kind == Kind.DISCLOSURE:
-                now = self.clock.now()
-                self.store.agency(row.agency, trace=telemetry.current_traceparent()).change(
-                    Disclosure,
-                    row.disclosure_id,
-                    lambda disclosure: disclosure.hand_over(channel.value, sequence, now),
-                    command_id=f"{row.disclosure_id}:hand-over",
-                    tx=tx,
-                )
-            elif row.kind == Kind.RETRACTION:
-                now = self.clock.now()
-                self.store.agency(row.agency, trace=telemetry.current_traceparent()).change(
-                    Retraction,
-                    row.disclosure_id,
-                    lambda retraction: retraction.hand_over(channel.value, sequence, now),
-                    command_id=f"{row.disclosure_id}:told",
-                    tx=tx,
-                )
+    def _handed_over(self, agency: str, rows: Sequence[Waiting], channel: Channel, numbers: Mapping[int, int]) -> None:
+        """What happened is noted before the rows move, as by everybody who does both: nobody waits in a circle."""
+        traced = [(row, self._trace(row)) for row in sorted(rows, key=lambda row: str(row.disclosure_id))]
+        if not traced:
+            return
+        now = self.clock.now()
+        with self.database.write() as tx:
+            for row, trace in traced:
+                with telemetry.continue_trace(trace, "hand over"):
+                    self._note_handed_over(tx, row, channel.value, numbers[row.id], now)
+            ids = [row.id for row in rows]
+            partner_queue.move_together(tx, ids, Place.HANDED_OVER, only_from=(Place.LEAVING,))
+
+    def _note_handed_over(self, tx: Connection, row: Waiting, channel: str, sequence: int, now: datetime) -> None:
+        store = self.store.agency(row.agency, trace=telemetry.current_traceparent())
+        if row.kind == Kind.DISCLOSURE:
+            store.change(
+                Disclosure,
+                row.disclosure_id,
+                lambda disclosure: disclosure.hand_over(channel, sequence, now),
+                command_id=f"{row.disclosure_id}:hand-over",
+                tx=tx,
+            )
+        elif row.kind == Kind.RETRACTION:
+            store.change(
+                Retraction,
+                row.disclosure_id,
+                lambda retraction: retraction.hand_over(channel, sequence, now),
+                command_id=f"{row.disclosure_id}:told",
+                tx=tx,
+            )
 
     def _trace(self, row: Waiting) -> str:
         """That of the request which the document came from: it waited here, and its trace waited with it."""
-        return self.store.agency(row.agency).read(Disclosure, row.disclosure_id)[-1].trace
+        return str(row.trace) or self.store.agency(row.agency).read(Disclosure, row.disclosure_id)[-1].trace
+
+
+def stop_what_waits(store: AgencyStore, database: Database, row: Waiting, reason: str) -> None:
+    """What still waits will not leave, and the disclosure says why; what left meanwhile is let be."""
+    with database.write() as tx:
+        if partner_queue.move(tx, row.id, Place.STOPPED, only_from=(Place.QUEUED,)):
+            store.change(
+                Disclosure,
+                row.disclosure_id,
+                lambda disclosure: disclosure.stop(reason, taken_back=row.sequence is not None),
+                command_id=f"{row.disclosure_id}:stop",
+                tx=tx,
+            )
 
 
 def partner_queue_name(partner_id: str) -> str:
@@ -237,10 +261,21 @@ def partner_queue_name(partner_id: str) -> str:
 
 def provide_queue(settings: Settings, partner_id: str) -> None:
     """Make the partner's broker queue, if it is not there yet. Without a broker a partner has its feed only."""
-    if settings.embedded:
+    mailbox = partner_mailbox(settings)
+    if mailbox is None:
         fault = ("/channel", "this installation has no broker", "choose the channel feed")
         raise Invalid("partner.no_broker", fault[1], fault[2], [fault])
-    Mailbox(settings.broker).declare(partner_queue_name(partner_id))
+    mailbox.declare(partner_queue_name(partner_id))
+
+
+def partner_mailbox(settings: Settings) -> Mailbox | None:
+    """The mailbox of this process; None without a broker."""
+    return None if settings.embedded else _mailbox(settings.broker)
+
+
+@cache
+def _mailbox(url: str) -> Mailbox:
+    return Mailbox(url)
 
 
 def on_behalf_of(agency: str) -> Caller:
@@ -251,11 +286,11 @@ def on_behalf_of(agency: str) -> Caller:
 
 def send_when_waiting(context: ServiceContext, stop: Event) -> None:
     """The loop that empties the waiting line into the broker queues; without a broker there are feeds only."""
-    if context.settings.embedded:
+    mailbox = partner_mailbox(context.settings)
+    if mailbox is None:
         stop.wait()
         return
     delivery = Delivery(context.store, context.database, context.clock, context.calls)
-    mailbox = Mailbox(context.settings.broker)
     while not stop.is_set():
         seen = context.store.position()
         try:
@@ -264,6 +299,30 @@ def send_when_waiting(context: ServiceContext, stop: Event) -> None:
             telemetry.logger("delivery").warning("delivery waits", **telemetry.describe(error))
             stop.wait(PAUSE)
         context.store.wait(seen, PAUSE)
+
+
+def _fitting(rows: Sequence[Waiting], lying: Counter[tuple[str, str]]) -> list[Waiting]:
+    """What there is room for; `lying` counts along. What was leaving has its place already."""
+    fitting = list[Waiting]()
+    for row in rows:
+        place = (row.agency, row.partner_id)
+        if row.state == Place.LEAVING:
+            fitting.append(row)
+        elif lying[place] < WINDOW:
+            lying[place] += 1
+            fitting.append(row)
+    return fitting
+
+
+def _letter(row: Waiting, sequence: int) -> Letter:
+    document = numbered(row.document, sequence)
+    return Letter(
+        queue=partner_queue_name(row.partner_id),
+        message_id=str(document["id"]),
+        body=json.dumps(document).encode(),
+        headers={"ce-type": str(document["type"]), "ce-id": str(document["id"])},
+        content_type="application/json",
+    )
 
 
 def _consents(row: Waiting) -> list[str]:

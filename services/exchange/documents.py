@@ -118,5 +118,11 @@ def numbered(document: str, sequence: int) -> dict[str, object]:
     return {**json.loads(document), "sequence": sequence}
 
 
+def own_entry(document: str) -> tuple[str, int]:
+    """The entry that an acknowledgement of this document speaks of, by log and index; written by us, so believed."""
+    proof = Proof.parse(json.loads(document)["receipt"])
+    return proof.checkpoint.partition("\n")[0], proof.index
+
+
 def _checkpoint(receipt: VerifiedReceipt) -> str:
     return Proof.parse(receipt.receipt_text).checkpoint

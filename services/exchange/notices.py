@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from services.exchange import ledger, partner_queue
 from services.exchange.asks import Asks
-from services.exchange.delivery import on_behalf_of
+from services.exchange.delivery import on_behalf_of, partner_mailbox
 from services.exchange.documents import LogKey, notice_document
 from services.exchange.domain.disclosure import REACHED, TAKEN_BACK, Disclosure, State
 from services.exchange.domain.erasure import ExchangeDataErased
@@ -22,7 +22,7 @@ from services.exchange.withdrawal import Withdrawal
 from shared.domain import value
 from shared.erasure import ErasureSeen, erase
 from shared.eventstore import AgencyStore, catch_up
-from shared.messaging import Mailbox, Message
+from shared.messaging import Message
 from shared.runtime import ServiceContext
 
 ERASED = "erased"
@@ -57,7 +57,7 @@ class Notices:
             clock=self.context.clock,
             asks=asks,
             log_key=log_key,
-            mailbox=None if self.context.settings.embedded else Mailbox(self.context.settings.broker),
+            mailbox=partner_mailbox(self.context.settings),
             reason=self.change,
         ).stop_what_has_not_arrived(ids)
         for disclosure_id in ids:

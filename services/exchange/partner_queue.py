@@ -6,7 +6,8 @@ stopped before leaves no gap. `draft` keeps the content of a request between ask
 it, sealed with the person's key, so that a repeated request commits to the very same content.
 """
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -24,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
     delete,
     func,
     insert,
@@ -31,6 +33,7 @@ from sqlalchemy import (
     update,
 )
 
+from shared import telemetry
 from shared.clock import timestamp
 
 metadata = MetaData()
@@ -50,9 +53,11 @@ queue = Table(
     Column("sequence", Integer),
     Column("queued_at", String, nullable=False),
     Column("until", String),
+    Column("trace", String, nullable=False, server_default=""),
     UniqueConstraint("agency", "partner_id", "kind", "disclosure_id"),
     Index("partner_queue_due", "state", "channel"),
     Index("partner_queue_feed", "agency", "partner_id", "sequence"),
+    Index("partner_queue_disclosure", "agency", "disclosure_id"),
 )
 
 counter = Table(
@@ -125,12 +130,16 @@ def put(
     now: datetime,
     until: datetime | None = None,
 ) -> None:
-    """Queue a document once; the same kind for the same disclosure again changes nothing. After `until` it stays."""
+    """Queue a document once; the same kind for the same disclosure again changes nothing. After `until` it stays.
+
+    The trace in which we stand waits with it.
+    """
     key = {"agency": agency, "partner_id": partner_id, "kind": str(kind), "disclosure_id": disclosure_id}
     if tx.execute(select(queue.c.id).where(*(queue.c[name] == given for name, given in key.items()))).first():
         return
     end = None if until is None else timestamp(until)
     row = {"channel": channel, "document": document, "consents": " ".join(consents), "until": end}
+    row["trace"] = telemetry.current_traceparent()
     tx.execute(insert(queue).values(**key, **row, state=Place.QUEUED.value, queued_at=timestamp(now)))
 
 
@@ -146,10 +155,18 @@ def waiting_for(tx: Connection, agency: str, partner_id: str) -> Sequence[Waitin
     return tx.execute(select(queue).where(due).order_by(queue.c.id)).all()
 
 
-def in_window(tx: Connection, agency: str, partner_id: str) -> int:
-    """How many documents lie in the partner's broker queue, as far as we know."""
-    there = _of(agency, partner_id) & _in(*IN_WINDOW)
-    return int(tx.execute(select(func.count()).select_from(queue).where(there)).scalar_one())
+def in_windows(tx: Connection, channel: str) -> Counter[tuple[str, str]]:
+    """How many documents lie in the broker queue of each agency's partners, as far as we know."""
+    there = _in(*IN_WINDOW) & (queue.c.channel == channel)
+    place = queue.c.agency, queue.c.partner_id
+    found = tx.execute(select(*place, func.count().label("lying")).where(there).group_by(*place))
+    return Counter({(row.agency, row.partner_id): row.lying for row in found})
+
+
+def left_leaving(tx: Connection) -> Sequence[Waiting]:
+    """The deliveries of all agencies of which nobody knows whether they left, oldest first."""
+    here = _in(Place.LEAVING) & (queue.c.kind == Kind.DISCLOSURE.value)
+    return tx.execute(select(queue).where(here).order_by(queue.c.id)).all()
 
 
 def handed_to(tx: Connection, agency: str, partner_id: str) -> Sequence[Waiting]:
@@ -166,26 +183,63 @@ def page(tx: Connection, agency: str, partner_id: str, after: int, limit: int) -
 
 def leave(tx: Connection, row_id: int, agency: str, partner_id: str) -> int | None:
     """Take one document out of the waiting line and give it its number; None when it was stopped meanwhile."""
-    if not move(tx, row_id, Place.LEAVING, only_from=(Place.QUEUED, Place.LEAVING)):
-        return None
-    known = tx.execute(select(queue.c.sequence).where(queue.c.id == row_id)).scalar_one()
-    if known is not None:
-        return int(known)
-    sequence = _next(tx, agency, partner_id)
-    tx.execute(update(queue).where(queue.c.id == row_id).values(sequence=sequence))
-    return sequence
+    return leave_together(tx, agency, {row_id: partner_id}).get(row_id)
+
+
+def leave_together(tx: Connection, agency: str, partners: Mapping[int, str]) -> dict[int, int]:
+    """As `leave`, for documents of one agency by the id of their row: the numbers of those that were not stopped.
+
+    Each partner's documents get its next numbers in the order of their rows. Rows are locked before counters, as by
+    everybody who takes both.
+    """
+    here = queue.c.id.in_(list(partners))
+    going = here & _in(Place.QUEUED, Place.LEAVING)
+    tx.execute(update(queue).where(going).values(state=Place.LEAVING.value))
+    leaving = select(queue.c.id, queue.c.sequence).where(here & _in(Place.LEAVING)).order_by(queue.c.id)
+    numbers = {row.id: row.sequence for row in tx.execute(leaving)}
+    fresh = [row_id for row_id, sequence in numbers.items() if sequence is None]
+    if fresh:
+        following = _next(tx, agency, Counter(partners[row_id] for row_id in fresh))
+        for row_id in fresh:
+            numbers[row_id] = following[partners[row_id]]
+            following[partners[row_id]] += 1
+        numbered = update(queue).where(queue.c.id == bindparam("row")).values(sequence=bindparam("number"))
+        tx.execute(numbered, [{"row": row_id, "number": numbers[row_id]} for row_id in fresh])
+    return numbers
 
 
 def move(tx: Connection, row_id: int, to: Place, *, only_from: Sequence[Place]) -> bool:
     """Change the place of one document; False when it is not where the caller thinks."""
-    moved = tx.execute(update(queue).where(queue.c.id == row_id, _in(*only_from)).values(state=to.value))
-    return bool(moved.rowcount)
+    return bool(move_together(tx, [row_id], to, only_from=only_from))
+
+
+def move_together(tx: Connection, row_ids: Sequence[int], to: Place, *, only_from: Sequence[Place]) -> int:
+    """Change the place of those documents that are where the caller thinks; how many."""
+    moved = tx.execute(update(queue).where(queue.c.id.in_(row_ids), _in(*only_from)).values(state=to.value))
+    return int(moved.rowcount)
+
+
+def close(
+    tx: Connection, agency: str, partner_id: str, disclosure_id: str, kind: str, *, only_from: Sequence[Place]
+) -> None:
+    """The partner said that it has the document, if it is where the caller thinks."""
+    mine = _of(agency, partner_id) & (queue.c.kind == str(kind)) & (queue.c.disclosure_id == disclosure_id)
+    tx.execute(update(queue).where(mine, _in(*only_from)).values(state=Place.DONE.value))
 
 
 def find(tx: Connection, agency: str, disclosure_id: str, kind: str) -> Waiting | None:
     """The document of one disclosure."""
-    here = (queue.c.agency == agency) & (queue.c.disclosure_id == disclosure_id)
-    return tx.execute(select(queue).where(here, queue.c.kind == str(kind))).one_or_none()
+    return find_together(tx, agency, [disclosure_id], kind).get(disclosure_id)
+
+
+def find_together(tx: Connection, agency: str, disclosure_ids: Sequence[str], kind: str) -> dict[str, Waiting]:
+    """The documents of several disclosures, by the id of the disclosure; those that have none are absent."""
+    found: dict[str, Waiting] = {}
+    for start in range(0, len(disclosure_ids), 500):
+        some = queue.c.disclosure_id.in_(disclosure_ids[start : start + 500])
+        here = (queue.c.agency == agency) & (queue.c.kind == str(kind)) & some
+        found |= {row.disclosure_id: row for row in tx.execute(select(queue).where(here))}
+    return found
 
 
 def forget(tx: Connection, agency: str, disclosure_ids: Sequence[str]) -> None:
@@ -205,12 +259,22 @@ def _in(*places: Place) -> ColumnElement[bool]:
     return queue.c.state.in_([place.value for place in places])
 
 
-def _next(tx: Connection, agency: str, partner_id: str) -> int:
-    mine = (counter.c.agency == agency) & (counter.c.partner_id == partner_id)
-    moved = tx.execute(update(counter).where(mine).values(last=counter.c.last + 1))
-    if not moved.rowcount:
-        tx.execute(insert(counter).values(agency=agency, partner_id=partner_id, last=1))
-    return int(tx.execute(select(counter.c.last).where(mine)).scalar_one())
+def _next(tx: Connection, agency: str, wanted: Mapping[str, int]) -> dict[str, int]:
+    """The first of as many numbers as are wanted, for each partner; they are given to nobody else."""
+    alike: dict[int, list[str]] = defaultdict(list)
+    for partner_id, count in wanted.items():
+        alike[count].append(partner_id)
+    first: dict[str, int] = {}
+    for count, partner_ids in alike.items():
+        mine = (counter.c.agency == agency) & counter.c.partner_id.in_(partner_ids)
+        counted = update(counter).where(mine).values(last=counter.c.last + count)
+        for row in tx.execute(counted.returning(counter.c.partner_id, counter.c.last)):
+            first[row.partner_id] = row.last - count + 1
+    unknown = [partner_id for partner_id in wanted if partner_id not in first]
+    if unknown:
+        rows = [{"agency": agency, "partner_id": each, "last": wanted[each]} for each in unknown]
+        tx.execute(insert(counter), rows)
+    return first | dict.fromkeys(unknown, 1)
 
 
 def keep_draft(tx: Connection, agency: str, disclosure_id: str, sealed: str, now: datetime) -> None:

@@ -178,7 +178,10 @@ class WithdrawalQuestion:
 
 @value
 class RetractionView:
-    """How one disclosure made under a withdrawn consent stands: stopped in time, or retracted and confirmed."""
+    """How one disclosure made under a withdrawn consent stands: stopped in time, or retracted and confirmed.
+
+    `declarations` are the ids of the consents and releases it rested on.
+    """
 
     disclosure_id: str
     partner_id: str
@@ -199,6 +202,7 @@ class RetractionView:
     escalated_at: datetime | None = None
     escalated_to: str | None = None
     late: bool = False
+    declarations: tuple[str, ...] = ()
 
 
 @value
@@ -387,6 +391,7 @@ class Exchange:
                 escalated_at=retraction.escalated.at if retraction.escalated else None,
                 escalated_to=retraction.escalated.to if retraction.escalated else None,
                 late=until is not None and (acknowledged_at or now) > until,
+                declarations=disclosure.ruling.consents if disclosure.ruling else (),
             )
 
 

@@ -1,5 +1,7 @@
 """What may be asked of partner exchange over RPC."""
 
+from functools import partial
+
 from services.exchange import acknowledgement, handlers, ledger
 from services.exchange.asks import Asks
 from services.exchange.delivery import Delivery, provide_queue
@@ -35,6 +37,8 @@ from services.exchange.whereabouts import (
     AcknowledgementsPage,
     AcknowledgementsQuestion,
     Tracing,
+    UnderWay,
+    UnderWayQuestion,
     WhereaboutsAnswer,
     WhereaboutsQuestion,
 )
@@ -111,6 +115,12 @@ class ExchangeService:
             return Exchange(self._of(caller)).disclosures(tx, question, caller.role, self.context.clock.today())
 
     @runtime.rpc
+    def under_way(self, question: UnderWayQuestion, caller: Caller) -> UnderWay:
+        catch_up(self.context.store, DIRECTORY)
+        with self.context.database.read() as tx:
+            return Tracing(self._of(caller), self.context.clock.today()).under_way(tx, question)
+
+    @runtime.rpc
     def feed(self, question: FeedQuestion, caller: Caller) -> FeedPage:
         context = self.context
         delivery = Delivery(context.store, context.database, context.clock, context.calls)
@@ -118,13 +128,13 @@ class ExchangeService:
 
     @runtime.rpc
     def acknowledge(self, question: Acknowledge, caller: Caller) -> Acknowledged:
-        catch_up(self.context.store, DIRECTORY)
         return acknowledgement.Desk(
             agency=caller.agency,
             store=self._of(caller),
             database=self.context.database,
             clock=self.context.clock,
             log_key=LogKey.load(self.context.settings.keys),
+            catch_up=partial(catch_up, self.context.store, DIRECTORY),
         ).take(question)
 
     @runtime.rpc

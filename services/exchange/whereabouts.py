@@ -1,4 +1,5 @@
-"""What partner exchange tells the log when it asks: what became of disclosures, and what partners signed.
+"""What partner exchange tells other services about disclosures: what became of them, what partners signed, and which
+are under way.
 
 The log compares both with its entries. Outcomes are told under the ids of the events that messages are known by, so
 that one which comes late by message is the same one.
@@ -22,11 +23,15 @@ from services.exchange.domain.disclosure import (
 )
 from services.exchange.domain.partner import Partner
 from services.exchange.outbound import outbound
-from services.exchange.projections import disclosure_list
+from services.exchange.projections import disclosure_list, of_person
 from shared.domain import Json, Recorded, value
 from shared.eventstore import AgencyStore
 
 LONGEST_PAGE = 500
+UNDER_WAY = frozenset(
+    {State.REQUESTED, State.AWAITING_CONFIRMATION, State.PERMITTED, State.HANDED_OVER, State.RETRACTED}
+)
+"""A person, a partner or a delivery has the next word."""
 
 
 @value
@@ -86,6 +91,18 @@ class AcknowledgementsPage:
     next: str | None
 
 
+@value
+class UnderWayQuestion:
+    person_id: str
+
+
+@value
+class UnderWay:
+    """The disclosures of a person's data that have not come to their end."""
+
+    disclosure_ids: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Tracing:
     """Looks for one agency, on the legal day `today`."""
@@ -108,6 +125,11 @@ class Tracing:
             ids = ids[:limit]
         items = tuple(told for each in ids for told in self._signed(each))
         return AcknowledgementsPage(items=items, next=following)
+
+    def under_way(self, tx: Connection, asked: UnderWayQuestion) -> UnderWay:
+        found = of_person(tx, self.store.name, asked.person_id)
+        states = {each: self.store.load(Disclosure, each)[0].state for each in found}
+        return UnderWay(disclosure_ids=tuple(each for each, state in states.items() if state in UNDER_WAY))
 
     def _of(self, disclosure_id: str) -> Whereabouts:
         records = self.store.read(Disclosure, disclosure_id)

@@ -9,7 +9,8 @@ to an exchange is the broker's rights (`deploy/rabbitmq`), and whoever holds suc
 
 from shared.messaging.consumer import Consumer
 from shared.messaging.inbox import Context, Handler, Inbox
-from shared.messaging.mailbox import Mailbox, listen
+from shared.messaging.listening import listen
+from shared.messaging.mailbox import Letter, Mailbox
 from shared.messaging.message import Message, message_of
 from shared.messaging.publisher import Publisher
 from shared.messaging.topology import (
@@ -34,6 +35,7 @@ __all__ = [
     "Context",
     "Handler",
     "Inbox",
+    "Letter",
     "Mailbox",
     "Message",
     "Publisher",

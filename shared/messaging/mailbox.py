@@ -1,39 +1,72 @@
-"""Letters between the platform and those outside: into queues of partners and clients, and out of what they send."""
+"""Letters between the platform and those outside: into queues of partners and clients."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
-from threading import Event
 from typing import Any
 
-from kombu import Exchange, Queue
+from kombu import Connection, Exchange, Queue
+from kombu.exceptions import KombuError
 
-from shared import telemetry
 from shared.domain import Json
 from shared.errors import Unavailable
-from shared.messaging.receiving import collect, consuming
+from shared.messaging.publisher import CONFIRM_SECONDS, Confirms
 from shared.messaging.topology import (
+    CONNECT_SECONDS,
     DELIVERY_LIMIT,
-    HEARTBEAT,
     PARTNERS,
     bind,
     connected,
-    own_queue,
     provide_exchange,
-    provide_own_queue,
     provide_queue,
+    release,
 )
 
-LETTER_ATTEMPTS = 5
-LETTERS_HELD = 20
+KEPT = 4
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What is put into `queue`; after `ttl` nobody receives it any more."""
+
+    queue: str
+    message_id: str
+    body: bytes
+    headers: Mapping[str, str]
+    content_type: str
+    correlation_id: str | None = None
+    ttl: timedelta | None = None
+
+    def on_the_wire(self, channel: Any) -> Any:
+        """As `channel` publishes it."""
+        properties: Json = {"message_id": self.message_id, "delivery_mode": 2, "type": self.headers.get("ce-type", "")}
+        if self.correlation_id:
+            properties["correlation_id"] = self.correlation_id
+        if self.ttl is not None:
+            properties["expiration"] = str(int(self.ttl.total_seconds() * 1000))
+        return channel.prepare_message(
+            self.body,
+            content_type=self.content_type,
+            content_encoding="binary",
+            headers=dict(self.headers),
+            properties=properties,
+        )
 
 
 class Mailbox:
-    """Letters into queues of others, `partner.<id>` or `client.<id>`. What was not received yet can be taken back."""
+    """Letters into queues of others, `partner.<id>` or `client.<id>`. What was not received yet can be taken back.
+
+    One for a process is enough: any thread may use it. Connections are kept and made anew when they broke.
+    """
 
     def __init__(self, url: str, exchange: str = PARTNERS) -> None:
         self._url = url
         self._exchange = exchange
+        self._idle: list[_Line] = []
+        self._lock = threading.Lock()
 
     def declare(self, queue: str) -> None:
         """Make sure that the partner's queue is there and gets what is put under its name."""
@@ -54,25 +87,50 @@ class Mailbox:
         ttl: timedelta | None = None,
     ) -> None:
         """Returns when the broker has confirmed it. `Unavailable` when it did not, or when there is no such queue."""
-        properties: Json = {"message_id": message_id, "delivery_mode": 2, "type": headers.get("ce-type", "")}
-        if correlation_id:
-            properties["correlation_id"] = correlation_id
-        if ttl is not None:
-            properties["expiration"] = str(int(ttl.total_seconds() * 1000))
-        returned: list[object] = []
-        with connected(self._url, confirmed=True) as connection:
-            channel = connection.default_channel
-            channel.events.setdefault("basic_return", set()).add(lambda *_: returned.append(_))
-            letter = channel.prepare_message(
-                body,
-                content_type=content_type,
-                content_encoding="binary",
-                headers=dict(headers),
-                properties=properties,
-            )
-            channel.basic_publish(letter, exchange=self._exchange, routing_key=queue, mandatory=True)
-        if returned:
+        if self.put_together([Letter(queue, message_id, body, headers, content_type, correlation_id, ttl)]):
             raise Unavailable("mailbox.missing", "the partner has no queue", "declare it")
+
+    def put_together(self, letters: Sequence[Letter]) -> frozenset[str]:
+        """The queues among those named that are not there: letters to them lie nowhere, all others are confirmed.
+
+        `Unavailable` when the broker did not confirm; then each of them may lie in its queue all the same. A connection
+        that broke while it was kept is replaced once: then a letter may lie there twice, under the same id.
+        """
+        line = self._taken()
+        if line is not None:
+            with suppress(_Broken):
+                return self._put(line, letters)
+        try:
+            return self._put(_Line(self._url), letters)
+        except _Broken as error:
+            raise Unavailable("broker.unavailable", "the broker is away", "send the same again later") from error
+
+    def close(self) -> None:
+        """Give up the connections that are kept. Putting something afterwards makes new ones."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for line in idle:
+            line.close()
+
+    def _put(self, line: "_Line", letters: Sequence[Letter]) -> frozenset[str]:
+        try:
+            missing = line.put(self._exchange, letters)
+        except BaseException:
+            line.close()
+            raise
+        self._keep(line)
+        return missing
+
+    def _taken(self) -> "_Line | None":
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _keep(self, line: "_Line") -> None:
+        with self._lock:
+            if len(self._idle) < KEPT:
+                self._idle.append(line)
+                return
+        line.close()
 
     @contextmanager
     def take_back(self, queue: str) -> Iterator[list[str]]:
@@ -94,48 +152,70 @@ class Mailbox:
                 channel.queue_declare(queue, passive=True)
 
 
-def listen(  # noqa: PLR0917 - from where, what, to whom, how long
-    url: str,
-    exchange: str,
-    queue: str,
-    keys: Iterable[str],
-    handler: Callable[[bytes, Mapping[str, Any]], None],
-    stop: Event,
-) -> None:
-    """Hand every letter in `queue` to `handler(body, properties)` until `stop`; raises when the broker goes away.
-
-    `properties` are those of AMQP (message_id, correlation_id, reply_to, user_id, content_type, headers). RabbitMQ
-    vouches for `user_id`; the broker inside the process does not. A letter is acknowledged once the handler is
-    through; one that fails five times goes to the dead letters.
-    """
-    with connected(url, heartbeat=HEARTBEAT) as connection:
-        provide_exchange(connection, Exchange(exchange, type="topic", durable=True))
-        service = queue.partition(".")[0]
-        provide_own_queue(connection, own_queue(queue, service), service)
-        for key in keys:
-            bind(connection, queue, exchange, key)
-        received = consuming(connection, queue, LETTERS_HELD)
-        while not stop.is_set():
-            collect(connection, received, LETTERS_HELD)
-            while received:
-                letter = received.pop(0)
-                if _delivered(letter, handler, stop):
-                    letter.ack()
-                else:
-                    letter.reject(requeue=stop.is_set())
+class _Broken(Exception):
+    """The connection cannot be used: it was not made, or it ended."""
 
 
-def _delivered(letter: Any, handler: Callable[[bytes, Mapping[str, Any]], None], stop: Event) -> bool:
-    body = letter.body.encode() if isinstance(letter.body, str) else bytes(letter.body)
-    properties = {**letter.properties, "headers": dict(letter.headers or {})}
-    properties["routing_key"] = letter.delivery_info["routing_key"]
-    for attempt in range(LETTER_ATTEMPTS):
+class _Line:
+    """A connection that asks the broker to confirm; for one caller at a time."""
+
+    def __init__(self, url: str) -> None:
+        self._embedded = url.startswith("inproc:")
+        self._confirms = _Confirms()
+        self._channel: Any = None
+        self._connection = Connection(url, connect_timeout=CONNECT_SECONDS, heartbeat=0)
+        self._broken = (OSError, KombuError, *self._connection.connection_errors, *self._connection.channel_errors)
+
+    def put(self, exchange: str, letters: Sequence[Letter]) -> frozenset[str]:
+        """One wait for all. Raises `_Broken`, or `Unavailable` when the broker is there and does not take them."""
         try:
-            handler(body, properties)
-        except Exception as error:  # noqa: BLE001
-            telemetry.logger("listen").error("a letter failed", attempt=attempt + 1, **telemetry.describe(error))
-            if stop.wait(min(0.2 * 3**attempt, 10)):
-                return False
-        else:
-            return True
-    return False
+            channel = self._opened()
+            for letter in letters:
+                prepared = letter.on_the_wire(channel)
+                channel.basic_publish(prepared, exchange=exchange, routing_key=letter.queue, mandatory=True)
+            if not self._embedded:
+                self._confirms.sent += len(letters)
+                self._wait()
+        except self._broken as error:
+            raise _Broken from error
+        return self._confirms.missing()
+
+    def close(self) -> None:
+        release(self._connection)
+
+    def _opened(self) -> Any:
+        if self._channel is None:
+            self._connection.connect()
+            channel = self._connection.default_channel
+            channel.events.setdefault("basic_return", set()).add(self._confirms.returned)
+            if not self._embedded:
+                channel.confirm_select()
+                channel.events["basic_ack"].add(self._confirms.acknowledged)
+                channel.events["basic_nack"].add(self._confirms.refused)
+            self._channel = channel
+        return self._channel
+
+    def _wait(self) -> None:
+        ends = time.monotonic() + CONFIRM_SECONDS
+        while not self._confirms.complete():
+            left = ends - time.monotonic()
+            if left <= 0:
+                raise Unavailable("broker.unavailable", "the broker did not confirm in time")
+            with suppress(TimeoutError):
+                self._connection.drain_events(timeout=left)
+
+
+class _Confirms(Confirms):
+    """Here a letter that comes back is no fault of the broker: its queue is not there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._missing: set[str] = set()
+
+    def returned(self, _error: object, _exchange: str, routing_key: str, _message: object) -> None:
+        self._missing.add(routing_key)
+
+    def missing(self) -> frozenset[str]:
+        """What came back since this was asked the last time."""
+        missing, self._missing = frozenset(self._missing), set()
+        return missing

@@ -30,16 +30,18 @@ class Message:
 
     @property
     def stream(self) -> str:
-        """What its order is kept within: a stream of one agency; two agencies may name theirs alike."""
-        return f"{self.agency}/{self.key}" if self.key else self.id
+        """What its order is kept within."""
+        return self.key or self.id
 
 
 def message_of(service: str, record: Recorded, data: Json) -> Message:
-    """The message about an event of `service`: named like it, known by its id, in the order of its stream."""
+    """The message about an event of `service`: named like it, known by its id, in the order of its stream.
+
+    Two agencies may name their streams alike; neither waits for the other.
+    """
     name = f"{service}.{type(record.event).__name__}.v{record.event.version}"
-    return Message(
-        id=record.event_id, type=name, agency=record.agency, data=data, trace=record.trace, key=record.stream
-    )
+    key = f"{record.agency}/{record.stream}"
+    return Message(id=record.event_id, type=name, agency=record.agency, data=data, trace=record.trace, key=key)
 
 
 def on_the_wire(channel: Any, message: Message) -> Any:

@@ -30,9 +30,9 @@ def _read_ahead(connection: Connection) -> None:
 
     By itself it asks three times for each frame, nine times for each message: a fifth of the price of a batch.
     """
-    transport = getattr(connection.connection, "transport", None)
-    receive = getattr(transport, "_quick_recv", None)
-    if type(transport) is TCPTransport and receive is not None:
+    transport: Any = getattr(connection.connection, "transport", None)
+    if type(transport) is TCPTransport:
+        receive = transport._quick_recv  # noqa: SLF001 - no public way
         transport._quick_recv = lambda wanted: receive(max(wanted, READ_AHEAD))  # noqa: SLF001 - no public way
 
 

@@ -36,6 +36,7 @@ from services.audit.sequencer.looking import Looking
 from services.audit.sequencer.reading import (
     Finding,
     LoggedEntry,
+    Said,
     as_entries,
     bytes_of,
     entries_query,
@@ -46,6 +47,7 @@ from services.audit.sequencer.reading import (
     openings_of,
     place_of,
     receipt_of,
+    said_under,
 )
 from services.audit.sequencer.sequencing import PACE, Sequencer, Waiting
 from services.audit.tables import checkpoint, leaf, pending
@@ -116,17 +118,34 @@ class AuditLog(Looking):
         answer. Raises `Refused` for a key that stands for something else, and `Unavailable` if no head was
         signed in time: then the entry may still come to be, and the same call will find it.
         """
-        item = self._item(agency, leaf, key, openings or {}, person)
+        return self._appended([self._item(agency, leaf, key, openings or {}, person)], timeout)[0]
+
+    def append_together(self, agency: str, leaves: Mapping[str, Leaf], *, timeout: float = 5.0) -> list[LoggedEntry]:
+        """As `append`, for leaves by their keys, waiting once for all: the entries in the same order."""
+        return self._appended([self._item(agency, leaf, key, {}, None) for key, leaf in leaves.items()], timeout)
+
+    def _appended(self, items: Sequence[Item], timeout: float) -> list[LoggedEntry]:
         deadline = time.monotonic() + timeout
-        waiting = Waiting(item)
-        if self._sequencer.offer(waiting):
-            if not waiting.done.wait(timeout):
-                raise self._too_late(agency)
+        waiting = [Waiting(item) for item in items]
+        offered = [self._sequencer.offer(each) for each in waiting]
+        return [self._settled(*each, deadline) for each in zip(waiting, offered, strict=True)]
+
+    def _settled(self, waiting: Waiting, offered: bool, deadline: float) -> LoggedEntry:  # noqa: FBT001 - one of two ways
+        if offered:
+            if not waiting.done.wait(max(deadline - time.monotonic(), 0)):
+                raise self._too_late(waiting.item.agency)
             if waiting.error:
                 raise _not_logged(waiting.error)
             if waiting.entry:
                 return self._verified(waiting.entry)
-        return self._append_by_database(item, deadline)
+        return self._append_by_database(waiting.item, deadline)
+
+    def said(self, agency: str, keys: Sequence[str]) -> dict[str, Said]:
+        """What was logged under each of the keys that are taken, as the tables have it. Unlike `find` it proves
+        nothing: whoever relies on it looks at a receipt.
+        """
+        with self._database.read() as tx:
+            return said_under(tx, agency, keys)
 
     def find(self, agency: str, key: str) -> LoggedEntry | None:
         """The entry this key led to, with its receipt; None if there is none, or no signed head yet."""

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Text, and_, cast, func, or_, select
 
@@ -118,6 +118,26 @@ def place_of(tx: Connection, agency: str, key: str) -> tuple[str, int] | None:
     query = select(entry_key.c.log, entry_key.c.idx).where(entry_key.c.agency == agency, entry_key.c.key == key)
     row = tx.execute(query).first()
     return (row.log, row.idx) if row else None
+
+
+class Said(NamedTuple):
+    """An entry as the tables have it, without its receipt."""
+
+    origin: str
+    idx: int
+    leaf_bytes: bytes
+
+
+def said_under(tx: Connection, agency: str, keys: Sequence[str]) -> dict[str, Said]:
+    """By key; keys under which nothing stands, or nothing any more, are absent."""
+    found: dict[str, Said] = {}
+    here = and_(entry.c.log == entry_key.c.log, entry.c.idx == entry_key.c.idx)
+    for part in chunks(list(keys)):
+        query = select(entry_key.c.key, entry.c.log, entry.c.idx, entry.c.bytes).join_from(entry_key, entry, here)
+        for row in tx.execute(query.where(entry_key.c.agency == agency, entry_key.c.key.in_(part))):
+            if row.bytes is not None:
+                found[row.key] = Said(row.log, row.idx, bytes(row.bytes))
+    return found
 
 
 def receipt_of(tx: Connection, log: str, idx: int) -> str | None:
