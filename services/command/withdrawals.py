@@ -13,7 +13,7 @@ import click
 
 from services.exchange.projections import UNANSWERED
 from services.exchange.queries import Exchange, RetractionView
-from services.exchange.withdrawal import due_at
+from services.exchange.silence import due_at
 from shared.clock import LEGAL_ZONE
 from shared.config import Settings
 from shared.eventstore import catch_up

@@ -87,7 +87,7 @@ class Delivery:
     def send_waiting(self, mailbox: Mailbox) -> int:
         """Fill the windows of all partners with a broker queue; how many documents left."""
         with self.database.read() as tx:
-            waiting = partner_queue.waiting(tx, Channel.AMQP.value)
+            waiting = partner_queue.waiting(tx, Channel.AMQP.value, WINDOW)
             lying = partner_queue.in_windows(tx, Channel.AMQP.value)
         sent = 0
         for agency in dict.fromkeys(row.agency for row in waiting):

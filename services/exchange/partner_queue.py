@@ -27,6 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     select,
@@ -143,9 +144,15 @@ def put(
     tx.execute(insert(queue).values(**key, **row, state=Place.QUEUED.value, queued_at=timestamp(now)))
 
 
-def waiting(tx: Connection, channel: str, limit: int = 500) -> Sequence[Waiting]:
-    """What waits for any partner of a channel, oldest first."""
-    due = _in(Place.QUEUED, Place.LEAVING) & (queue.c.channel == channel)
+def waiting(tx: Connection, channel: str, room: int, limit: int = 500) -> Sequence[Waiting]:
+    """What waits for partners of a channel that have fewer than `room` documents lying there, oldest first; what was
+    leaving has its place already.
+    """
+    place = queue.c.agency, queue.c.partner_id
+    lying = select(*place).where(_in(*IN_WINDOW), queue.c.channel == channel).group_by(*place)
+    full = lying.having(func.count() >= room).subquery()
+    elsewhere = ~exists().where(full.c.agency == queue.c.agency, full.c.partner_id == queue.c.partner_id)
+    due = (_in(Place.LEAVING) | (_in(Place.QUEUED) & elsewhere)) & (queue.c.channel == channel)
     return tx.execute(select(queue).where(due).order_by(queue.c.id).limit(limit)).all()
 
 

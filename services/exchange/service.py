@@ -33,6 +33,7 @@ from services.exchange.queries import (
     WithdrawalQuestion,
     WithdrawalReport,
 )
+from services.exchange.silence import due_at
 from services.exchange.whereabouts import (
     AcknowledgementsPage,
     AcknowledgementsQuestion,
@@ -42,7 +43,6 @@ from services.exchange.whereabouts import (
     WhereaboutsAnswer,
     WhereaboutsQuestion,
 )
-from services.exchange.withdrawal import due_at
 from shared import runtime
 from shared.domain import Receipt
 from shared.eventstore import AgencyStore, catch_up

@@ -1,21 +1,18 @@
 """What a withdrawal sets off: stop what waits, take back what lies unread, ask everybody else to stop using it.
 
 Art. 7 Abs. 3 DSGVO: it works from now on; what a partner did before stays lawful. Every step finds its work by the
-state of the disclosure, so the same message again changes nothing. Silence is followed up: who does not confirm within
-the term is reminded, and then a person has to act.
+state of the disclosure, so the same message again changes nothing. Silence is followed up elsewhere
+(`silence.py`).
 """
 
 import json
 import time
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from threading import Event
 from typing import NamedTuple
 
-import yaml
 from sqlalchemy import Connection, delete, insert, select
 
 from services.exchange import partner_queue
@@ -30,20 +27,17 @@ from services.exchange.delivery import (
 from services.exchange.documents import LogKey, retraction_document
 from services.exchange.domain.disclosure import REACHED, Disclosure, Entry, Ruling, State
 from services.exchange.domain.partner import Channel
-from services.exchange.domain.retraction import AcknowledgementTerm, Retraction
 from services.exchange.partner_queue import Kind, Place, Waiting, fallen
-from services.exchange.projections import DIRECTORY, UNANSWERED, consents_used, open_retraction
+from services.exchange.projections import DIRECTORY, consents_used
 from shared import telemetry
 from shared.audit import Reference, VerifiedReceipt
-from shared.clock import Clock, legal_day
+from shared.clock import Clock
 from shared.database import Database
 from shared.errors import HandschlagError, Unavailable
-from shared.eventstore import AgencyStore, EventStore, catch_up
+from shared.eventstore import AgencyStore, catch_up
 from shared.messaging import Mailbox
 from shared.runtime import ServiceContext
 
-TERMS = Path(__file__).resolve().parents[2] / "contracts" / "partners" / "acknowledgement.yaml"
-OFFICER = "data_protection_officer"
 LOOK_SECONDS = 5.0
 GLANCE = 0.1
 AT_ONCE = 30
@@ -311,106 +305,3 @@ def _under(context: ServiceContext, rows: Sequence[Waiting]) -> list[str]:
     with context.database.read() as tx:
         found = select(used.c.disclosure_id).where(here).distinct().order_by(used.c.disclosure_id)
         return list(tx.execute(found).scalars())
-
-
-@cache
-def _terms() -> tuple[tuple[date, AcknowledgementTerm], ...]:
-    rows = yaml.safe_load(TERMS.read_text("utf-8"))["retraction"]
-    made = (
-        (
-            row["valid_from"],
-            AcknowledgementTerm(
-                remind_after=timedelta(hours=row["remind_after_hours"]),
-                escalate_after=timedelta(hours=row["escalate_after_hours"]),
-            ),
-        )
-        for row in rows
-    )
-    return tuple(sorted(made, key=lambda dated: dated[0], reverse=True))
-
-
-def term_of(asked_at: datetime) -> AcknowledgementTerm:
-    """The term that held on the day on which the partner was asked (`contracts/partners/acknowledgement.yaml`)."""
-    day = legal_day(asked_at)
-    return next(term for first, term in _terms() if first <= day)
-
-
-def due_at(asked_at: datetime) -> datetime:
-    """Until when a retraction asked for at that moment has to be confirmed."""
-    return asked_at + term_of(asked_at).escalate_after
-
-
-@dataclass(frozen=True)
-class FollowUp:
-    """Looks after the retractions that nobody has confirmed, for all agencies of this service."""
-
-    store: EventStore
-    database: Database
-    clock: Clock
-
-    def look(self) -> int:
-        """Remind and escalate what is due; how many retractions wait. Looking twice at one moment changes nothing."""
-        catch_up(self.store, UNANSWERED)
-        with self.database.read() as tx:
-            waiting = tx.execute(select(open_retraction).order_by(open_retraction.c.asked_at)).all()
-        for row in waiting:
-            self._follow(row.agency, row.disclosure_id)
-        return len(waiting)
-
-    def _follow(self, agency: str, disclosure_id: str) -> None:
-        store, now = self.store.agency(agency), self.clock.now()
-        disclosure, _ = store.load(Disclosure, disclosure_id)
-        if disclosure.state is not State.RETRACTED or not disclosure.retracted:
-            return
-        asked_at = disclosure.retracted.at
-        term = term_of(asked_at)
-        retraction, _ = store.load(Retraction, disclosure_id)
-        if retraction.escalate("", asked_at, term, now):
-            to = _who_acts(store, disclosure_id, disclosure)
-            store.change(
-                Retraction,
-                disclosure_id,
-                lambda known: known.escalate(to, asked_at, term, now),
-                command_id=f"{disclosure_id}:escalate",
-            )
-        elif retraction.remind(asked_at, term, now):
-            self._remind(store, disclosure_id, asked_at, now)
-
-    def _remind(self, store: AgencyStore, disclosure_id: str, asked_at: datetime, now: datetime) -> None:
-        """The same document once more, under the partner's next number."""
-        with self.database.write() as tx:
-            store.change(
-                Retraction,
-                disclosure_id,
-                lambda known: known.remind(asked_at, term_of(asked_at), now),
-                command_id=f"{disclosure_id}:remind",
-                tx=tx,
-            )
-            first = partner_queue.find(tx, store.name, disclosure_id, Kind.RETRACTION)
-            if first and first.state != Place.QUEUED:
-                partner_queue.put(
-                    tx,
-                    agency=store.name,
-                    partner_id=first.partner_id,
-                    kind=Kind.REMINDER,
-                    disclosure_id=disclosure_id,
-                    channel=first.channel,
-                    document=first.document,
-                    consents=(),
-                    now=now,
-                )
-
-
-def _who_acts(store: AgencyStore, disclosure_id: str, disclosure: Disclosure) -> str:
-    """The person who answered for the disclosure, or else who asked for it; without either the officer."""
-    if disclosure.stated and disclosure.stated.by:
-        return disclosure.stated.by
-    return store.read(Disclosure, disclosure_id)[0].actor or OFFICER
-
-
-def follow_up(context: ServiceContext, stop: Event) -> None:
-    """The loop that notices silence."""
-    follow = FollowUp(context.store, context.database, context.clock)
-    while not stop.is_set():
-        follow.look()
-        stop.wait(LOOK_SECONDS)

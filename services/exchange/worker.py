@@ -7,7 +7,8 @@ from services.exchange.inbound import HANDLERS
 from services.exchange.ledger import LEDGER
 from services.exchange.outbound import outbound
 from services.exchange.projections import DIRECTORY, UNANSWERED
-from services.exchange.withdrawal import carry_out_when_noted, follow_up
+from services.exchange.silence import follow_up
+from services.exchange.withdrawal import carry_out_when_noted
 from shared.runtime import Work
 
 WORK = Work(

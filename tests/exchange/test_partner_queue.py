@@ -70,6 +70,32 @@ def test_every_partner_counts_for_itself(tx: Connection) -> None:
     assert leave(tx, put(tx, "d-2", "kk"), "kk") == 1
 
 
+def test_what_leaves_together_is_numbered_for_each_partner_in_the_order_of_the_line(tx: Connection) -> None:
+    leave(tx, put(tx, "d-0", "drv"), "drv")
+    partners = {put(tx, f"d-{number}", each): each for number, each in enumerate(("kk", "drv", "drv", "kk"), start=1)}
+    found = partner_queue.leave_together(tx, "jc", dict(reversed(partners.items())))
+    assert [found[row_id] for row_id in partners] == [1, 2, 3, 2]
+    assert partner_queue.leave_together(tx, "jc", partners) == found
+    assert leave(tx, put(tx, "d-5", "drv"), "drv") == 4
+
+
+def test_what_was_stopped_does_not_leave_with_the_others(tx: Connection) -> None:
+    rows = [put(tx, f"d-{number}") for number in range(3)]
+    partner_queue.move(tx, rows[1], Place.STOPPED, only_from=(Place.QUEUED,))
+    assert partner_queue.leave_together(tx, "jc", dict.fromkeys(rows, "drv")) == {rows[0]: 1, rows[2]: 2}
+
+
+def test_a_partner_that_reads_nothing_takes_no_place_in_the_line(tx: Connection) -> None:
+    first, *others = (put(tx, f"d-{number}", "silent") for number in range(4))
+    last = put(tx, "d-9", "drv")
+    assert [row.id for row in partner_queue.waiting(tx, "feed", room=1, limit=2)] == [first, others[0]]
+    partner_queue.leave(tx, first, "jc", "silent")
+    assert [row.id for row in partner_queue.waiting(tx, "feed", room=1, limit=2)] == [first, last]
+    partner_queue.move(tx, first, Place.HANDED_OVER, only_from=(Place.LEAVING,))
+    assert [row.id for row in partner_queue.waiting(tx, "feed", room=1, limit=2)] == [last]
+    assert [row.id for row in partner_queue.waiting(tx, "feed", room=2, limit=2)] == others[:2]
+
+
 def test_what_leaves_again_keeps_its_number(tx: Connection) -> None:
     first = put(tx, "d-1")
     assert partner_queue.leave(tx, first, "jc", "drv") == 1
@@ -109,6 +135,19 @@ def test_a_document_moves_only_from_where_it_is_thought_to_be(tx: Connection) ->
     row = put(tx, "d-1")
     assert not partner_queue.move(tx, row, Place.DONE, only_from=IN_WINDOW)
     assert [found.id for found in partner_queue.waiting_for(tx, "jc", "drv")] == [row]
+
+
+def test_only_what_the_partner_may_have_is_closed_by_its_word(tx: Connection) -> None:
+    waiting, gone = put(tx, "d-1"), put(tx, "d-2")
+    leave(tx, gone)
+    for disclosure_id in ("d-1", "d-2"):
+        partner_queue.close(tx, "jc", "kk", disclosure_id, Kind.DISCLOSURE, only_from=IN_WINDOW)
+        partner_queue.close(tx, "jc", "drv", disclosure_id, Kind.RETRACTION, only_from=IN_WINDOW)
+    assert partner_queue.in_windows(tx, "feed") == {("jc", "drv"): 1}
+    for disclosure_id in ("d-1", "d-2"):
+        partner_queue.close(tx, "jc", "drv", disclosure_id, Kind.DISCLOSURE, only_from=IN_WINDOW)
+    assert partner_queue.in_windows(tx, "feed") == {}
+    assert [row.id for row in partner_queue.waiting_for(tx, "jc", "drv")] == [waiting]
 
 
 def test_a_draft_is_kept_until_it_is_dropped(tx: Connection) -> None:

@@ -13,6 +13,7 @@ from services.consent.handlers import pass_days
 from services.consent.projections import REGISTER
 from services.consent.queries import Use, UseConsents, Used
 from services.exchange import partner_queue
+from services.exchange.asks import Entries, RetractDisclosures
 from services.exchange.domain.disclosure import Disclosure, State
 from services.exchange.domain.retraction import Retraction
 from services.exchange.queries import (
@@ -21,11 +22,13 @@ from services.exchange.queries import (
     WithdrawalQuestion,
     WithdrawalReport,
 )
-from services.exchange.withdrawal import FollowUp
+from services.exchange.silence import FollowUp
+from services.exchange.withdrawal import retract_what_was_leaving
 from shared.audit import Leaf
 from shared.domain import Json, Receipt
 from shared.errors import Invalid, Unavailable
 from shared.eventstore import catch_up
+from shared.identity import Caller
 from tests.support.clock import FixedClock
 from tests.support.local_platform import LocalPlatform, local_platform
 from tests.support.workplace import REFERRAL, PartnerDesk, Workplace, request_of
@@ -272,6 +275,45 @@ def test_a_document_that_may_have_left_counts_as_gone_and_is_retracted(story: St
     assert retraction(story.partner)["sequence"] == 2
 
 
+def test_of_several_disclosures_each_ends_as_it_stood(story: Story) -> None:
+    told, both_times = story.disclose(), story.disclose()
+    story.partner.documents()
+    waiting = [story.disclose() for _ in range(2)]
+    story.withdraw()
+    assert [story.state(each) for each in (told, both_times)] == [State.RETRACTED] * 2
+    assert [story.state(each) for each in waiting] == [State.STOPPED] * 2
+    documents = story.partner.documents(after=2)
+    assert [document["sequence"] for document in documents] == [3, 4]
+    assert {document["id"] for document in documents} == {f"{each}-retraction" for each in (told, both_times)}
+    assert len({story.partner.receipt(document).index for document in documents}) == 2
+
+
+def test_the_reason_that_the_log_has_stands_when_another_follows_before_the_retraction_was_noted(story: Story) -> None:
+    """The process died between the entry in the log and the event."""
+    disclosure_id = story.disclose()
+    story.partner.documents()
+    first = RetractDisclosures(disclosure_ids=(disclosure_id,), reason="erase_at_reached")
+    caller = Caller(service="exchange", actor="exchange", role="service", agency=story.at.agency)
+    (entry,) = story.at.platform.calls.ask("audit", "log_retractions", first, Entries, caller=caller).receipts
+    story.withdraw()
+    document = retraction(story.partner)
+    assert (document["reason"], document["leaf"]) == ("erase_at_reached", entry.leaf)
+    (told,) = story.report().recipients
+    assert (told.state, told.reason) == (State.RETRACTED, "erase_at_reached")
+
+
+def test_a_partner_may_confirm_before_the_directory_knows_of_the_retraction(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disclosure_id = story.disclose()
+    story.partner.documents()
+    story.withdraw()
+    document = retraction(story.partner)
+    monkeypatch.setattr("services.exchange.queries.Exchange.about_entry", lambda *_: None)
+    story.partner.acknowledge(story.partner.signed(document))
+    assert story.state(disclosure_id) is State.RETRACTION_ACKNOWLEDGED
+
+
 @pytest.fixture
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalPlatform, FixedClock]]:
     """A platform whose clock may be moved."""
@@ -440,6 +482,90 @@ def test_when_the_day_to_erase_has_come_the_recipient_is_asked_to_confirm_it(
     assert (document["type"], document["reason"]) == ("handschlag.retraction.v1", "erase_at_reached")
     story.partner.acknowledge(story.partner.signed(document))
     assert story.state(disclosure_id) is State.RETRACTION_ACKNOWLEDGED
+
+
+def left_leaving(story: Story) -> int:
+    """What the loop does every few seconds."""
+    return retract_what_was_leaving(story.at.platform.contexts["exchange"])
+
+
+def pause(story: Story) -> None:
+    story.at.ask("consent", "pause_consent", PauseConsent(consent_id=story.consent_id), Receipt)
+
+
+def counted_as_gone_and_taken_back(story: Story, disclosure_id: str, reason: str) -> None:
+    assert story.state(disclosure_id) is State.RETRACTED
+    document = retraction(story.partner)
+    assert (document["reason"], document["sequence"]) == (reason, 2)
+    story.partner.acknowledge(story.partner.signed(document))
+    (told,) = story.report().recipients
+    assert (told.state, told.reason) == (State.RETRACTION_ACKNOWLEDGED, reason)
+    assert left_leaving(story) == 0
+
+
+def test_what_was_leaving_when_its_process_died_is_taken_back_once_its_consent_is_paused(story: Story) -> None:
+    disclosure_id = story.disclose()
+    dies_while_leaving(story, disclosure_id)
+    pause(story)
+    assert story.partner.documents() == []
+    assert left_leaving(story) == 1
+    counted_as_gone_and_taken_back(story, disclosure_id, "consent_paused")
+
+
+def test_what_was_leaving_when_its_process_died_is_taken_back_once_its_consent_ran_out(
+    own: tuple[LocalPlatform, FixedClock],
+) -> None:
+    platform, clock = own
+    story = Story(Workplace.of(platform), valid_until=date(2026, 3, 3))
+    disclosure_id = story.disclose()
+    dies_while_leaving(story, disclosure_id)
+    clock.move(days=2)
+    assert left_leaving(story) == 1
+    counted_as_gone_and_taken_back(story, disclosure_id, "consent_expired")
+
+
+def test_what_was_leaving_is_taken_back_also_when_the_message_of_the_withdrawal_never_came(story: Story) -> None:
+    disclosure_id = story.disclose()
+    dies_while_leaving(story, disclosure_id)
+    story.at.withdraw(story.consent_id)
+    assert left_leaving(story) == 1
+    counted_as_gone_and_taken_back(story, disclosure_id, "consent_withdrawn")
+
+
+def test_what_was_leaving_and_what_was_delivered_before_are_told_apart(story: Story) -> None:
+    """A pause is no withdrawal: what had arrived by then stays with the partner."""
+    delivered = story.disclose()
+    story.partner.documents()
+    leaving = story.disclose()
+    with story.at.platform.contexts["exchange"].database.write() as tx:
+        row = partner_queue.find(tx, story.at.agency, leaving, partner_queue.Kind.DISCLOSURE)
+        assert row is not None
+        partner_queue.leave(tx, row.id, story.at.agency, story.partner.partner_id)
+    pause(story)
+    assert left_leaving(story) == 1
+    assert (story.state(delivered), story.state(leaving)) == (State.HANDED_OVER, State.RETRACTED)
+
+
+def test_what_was_leaving_and_still_stands_is_left_to_whoever_delivers(story: Story) -> None:
+    disclosure_id = story.disclose()
+    dies_while_leaving(story, disclosure_id)
+    assert left_leaving(story) == 0
+    assert [document["id"] for document in story.partner.documents()] == [disclosure_id]
+
+
+def test_while_the_log_is_away_what_was_leaving_waits(story: Story) -> None:
+    disclosure_id = story.disclose()
+    dies_while_leaving(story, disclosure_id)
+    pause(story)
+    calls = story.at.platform.calls
+    audit = calls.services.pop("audit")
+    try:
+        with pytest.raises(Unavailable):
+            left_leaving(story)
+    finally:
+        calls.services["audit"] = audit
+    assert left_leaving(story) == 1
+    counted_as_gone_and_taken_back(story, disclosure_id, "consent_paused")
 
 
 def test_a_use_that_was_counted_before_the_process_died_is_not_asked_for_twice(jobcenter: Workplace) -> None:
