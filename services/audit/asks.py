@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 
-from shared import telemetry
 from shared.domain import Json, Personal, value
 from shared.identity import Caller
-from shared.runtime import Asking
+from shared.runtime import Asking, by_itself
 
 
 @value
@@ -137,7 +137,4 @@ class Asks:
         return answer.items
 
 
-def on_behalf_of(agency: str, purpose: str) -> Caller:
-    """The caller of what this service does by itself."""
-    trace = telemetry.current_traceparent()
-    return Caller(service="audit", actor="audit", role="service", agency=agency, purpose=purpose, trace=trace)
+on_behalf_of = partial(by_itself, "audit")

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from functools import partial
 
-from shared import telemetry
 from shared.domain import Json, Personal, Receipt, value
 from shared.identity import Caller
-from shared.runtime import Asking
+from shared.runtime import Asking, by_itself
 
 DATA_SUBJECT = "data_subject"
 ACCESS = "data_subject_access"
@@ -175,9 +175,6 @@ class Asks:
         """The ruling on an access, standing in the log already."""
         return self.calls.ask("audit", "authorize", question, Authorized, caller=self.caller, timeout=15.0)
 
-    def held_by_health(self, person_id: str) -> tuple[Held, ...]:
-        return self.held_in_health(person_id).items
-
     def held_in_health(self, person_id: str) -> HeldAnswer:
         """What health holds by category, and when it last recorded anything."""
         question = HeldQuestion(person_id=person_id)
@@ -209,7 +206,4 @@ class Asks:
         return self.calls.ask("audit", "affected", question, Affected, caller=self.caller, timeout=15.0)
 
 
-def on_behalf_of(agency: str, purpose: str) -> Caller:
-    """The caller of what this service does by itself."""
-    trace = telemetry.current_traceparent()
-    return Caller(service="cases", actor="cases", role="service", agency=agency, purpose=purpose, trace=trace)
+on_behalf_of = partial(by_itself, "cases")

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from services.cases.asks import Held
 from services.cases.domain.erasure import CaseDataErased, Erasure, ErasureOrdered
-from services.cases.projections import forget_activity, forget_files
+from services.cases.projections import ACTIVITY, forget_files
 from services.cases.retention import standing
 from shared import file_views
 from shared.clock import legal_day
@@ -125,5 +125,5 @@ class Eraser:
 def purge(tx: Connection, agency: str, person_id: str) -> None:
     """The rows beside the events."""
     forget_files(tx, agency, person_id)
-    forget_activity(tx, agency, person_id)
+    ACTIVITY.forget(tx, agency, person_id)
     file_views.forget(tx, agency, person_id)

@@ -21,7 +21,7 @@ from services.cases.domain.deadline import months_later
 from services.cases.domain.erasure import Erasure
 from services.cases.domain.person import Person
 from services.cases.erasing import NO_LONGER_NEEDED, Eraser, Order
-from services.cases.projections import ACTIVITY, FILES, RIGHTS, erasures, last_activity, rights_requests
+from services.cases.projections import ACTIVITY, FILES, RIGHTS, erasures, rights_requests
 from services.cases.queries import Files
 from services.cases.retention import end, rest
 from shared import telemetry
@@ -102,8 +102,8 @@ class Keeper:
     def _candidates(self, until: date) -> list[str]:
         """Nobody's files end earlier than the shortest period after the last day on which anything happened."""
         since = months_later(until, -rest().months) + SHORTER_MONTHS
-        catch_up(self.context.store, ACTIVITY)
-        table = last_activity
+        catch_up(self.context.store, ACTIVITY.projection)
+        table = ACTIVITY.table
         with self.context.database.read() as tx:
             own = tx.scalars(self._mine(table, table.c.last_on < since.isoformat())).all()
         return sorted({*own, *self.asks.quiet_in_health(since)})
@@ -113,14 +113,14 @@ class Keeper:
         held about such a person.
         """
         in_health, discloses = self.asks.held_in_health(person_id), self.asks.discloses(person_id)
-        for projection in (FILES, RIGHTS, ACTIVITY):
+        for projection in (FILES, RIGHTS, ACTIVITY.projection):
             catch_up(self.context.store, projection)
         with self.context.database.read() as tx:
             own = Copies(self._store).held(tx, person_id)
             cases = [self._store.load(Case, found)[0] for found in Files(self._store).cases_of_person(tx, person_id)]
             waits = [*_of_cases(cases), *self._of_rights(tx, person_id)]
-            last_on = tx.scalar(self._mine(last_activity, last_activity.c.person_id == person_id, "last_on"))
-        held = [*(Held(category=each.category, count=each.count, last_on=each.last_on) for each in own)]
+            last_on = tx.scalar(self._mine(ACTIVITY.table, ACTIVITY.table.c.person_id == person_id, "last_on"))
+        held = [Held(category=each.category, count=each.count, last_on=each.last_on) for each in own]
         held += in_health.items
         if not held:
             return None, held
@@ -149,9 +149,10 @@ class Keeper:
 
 def agencies(context: ServiceContext) -> list[str]:
     """The agencies about whose persons case management knows anything."""
-    catch_up(context.store, ACTIVITY)
+    catch_up(context.store, ACTIVITY.projection)
+    agency = ACTIVITY.table.c.agency
     with context.database.read() as tx:
-        return list(tx.scalars(select(last_activity.c.agency).distinct().order_by(last_activity.c.agency)))
+        return list(tx.scalars(select(agency).distinct().order_by(agency)))
 
 
 def _newest(held: list[Held]) -> dict[str, date]:

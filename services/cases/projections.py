@@ -8,9 +8,10 @@ from services.cases.domain.erasure import CaseDataErased, ErasureCompleted, Eras
 from services.cases.domain.file_entry import EntryContested, EntryRecorded, EntryRectified
 from services.cases.domain.person import PersonContested, PersonRectified, PersonRegistered
 from services.cases.domain.rights_request import RequestAssigned, RequestExtended, RightAnswered, RightRequested
-from shared.clock import legal_day, timestamp
+from shared.clock import timestamp
 from shared.domain import Recorded
 from shared.eventstore import Projection
+from shared.last_days import LastDays
 
 metadata = MetaData()
 
@@ -127,41 +128,19 @@ def _set(tx: Connection, table: Table, agency: str, key: str, **values: str | bo
 
 RIGHTS = Projection("rights", rights_metadata, rights)
 
-activity_metadata = MetaData()
-
-last_activity = Table(
+ACTIVITY = LastDays(
     "last_activity",
-    activity_metadata,
-    Column("agency", String, primary_key=True),
-    Column("person_id", String, primary_key=True),
-    Column("last_on", String, nullable=False, index=True),
+    counted=(
+        PersonRegistered,
+        PersonRectified,
+        PersonContested,
+        CaseOpened,
+        EntryRecorded,
+        EntryRectified,
+        EntryContested,
+        RightRequested,
+        RightAnswered,
+    ),
+    erased=CaseDataErased,
 )
-
-
-def activity(tx: Connection, record: Recorded) -> None:
-    """The last day on which anything was recorded, rectified, asked or answered about a person."""
-    match record.event:
-        case CaseDataErased(person_id=person_id):
-            forget_activity(tx, record.agency, person_id)
-        case (
-            PersonRegistered(person_id=person_id)
-            | PersonRectified(person_id=person_id)
-            | PersonContested(person_id=person_id)
-            | CaseOpened(person_id=person_id)
-            | EntryRecorded(person_id=person_id)
-            | EntryRectified(person_id=person_id)
-            | EntryContested(person_id=person_id)
-            | RightRequested(person_id=person_id)
-            | RightAnswered(person_id=person_id)
-        ):
-            forget_activity(tx, record.agency, person_id)
-            row = {"person_id": person_id, "last_on": legal_day(record.recorded_at).isoformat()}
-            tx.execute(insert(last_activity).values(agency=record.agency, **row))
-
-
-def forget_activity(tx: Connection, agency: str, person_id: str) -> None:
-    table = last_activity
-    tx.execute(delete(table).where(table.c.agency == agency, table.c.person_id == person_id))
-
-
-ACTIVITY = Projection("last_activity", activity_metadata, activity)
+"""The last day on which anything was recorded, rectified, asked or answered about a person."""

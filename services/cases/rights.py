@@ -304,7 +304,7 @@ class RightsDesk:
             own = Copies(self.store).held(tx, person_id)
         found: dict[str, Held] = {}
         counted = [Held(category=each.category, count=each.count, last_on=each.last_on) for each in own]
-        for each in (*counted, *self.asks.held_by_health(person_id)):
+        for each in (*counted, *self.asks.held_in_health(person_id).items):
             before = found.get(each.category, replace(each, count=0))
             last_on = max(each.last_on, before.last_on)
             found[each.category] = replace(each, count=each.count + before.count, last_on=last_on)

@@ -56,7 +56,7 @@ def keep_no_longer(context: ServiceContext, stop: Event) -> None:
 
 
 WORK = Work(
-    projections=(FILES, RIGHTS, ACTIVITY),
+    projections=(FILES, RIGHTS, ACTIVITY.projection),
     outbound=outbound,
     inbound=HANDLERS,
     loops=(timer(REMIND_EVERY, remind_owners), keep_no_longer),

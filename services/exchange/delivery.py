@@ -35,7 +35,7 @@ from shared.eventstore import AgencyStore, EventStore
 from shared.identity import Caller
 from shared.messaging import Letter, Mailbox
 from shared.policy import present_law
-from shared.runtime import Asking, ServiceContext
+from shared.runtime import Asking, ServiceContext, by_itself
 
 WINDOW = 20
 SENT_AT_ONCE = 30
@@ -280,8 +280,7 @@ def _mailbox(url: str) -> Mailbox:
 
 def on_behalf_of(agency: str) -> Caller:
     """The caller of what this service does by itself."""
-    trace = telemetry.current_traceparent()
-    return Caller(service="exchange", actor="exchange", role="service", agency=agency, purpose="delivery", trace=trace)
+    return by_itself("exchange", agency, "delivery")
 
 
 def send_when_waiting(context: ServiceContext, stop: Event) -> None:

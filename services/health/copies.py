@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from services.health.domain.assessment import Assessment
 from services.health.domain.finding import Finding
-from services.health.projections import health_files, newest_record
+from services.health.projections import NEWEST, health_files
 from shared.domain import Erased, Json, Personal, value
 from shared.eventstore import AgencyStore
 from shared.law import source_shown
@@ -95,7 +95,7 @@ class Copies:
 
     def held(self, tx: Connection, person_id: str) -> HeldAnswer:
         """Which categories there are, how many records, and the days of the newest."""
-        table = newest_record
+        table = NEWEST.table
         here = table.c.agency == self.store.name, table.c.person_id == person_id
         recorded_on = tx.scalar(select(table.c.last_on).where(*here))
         days: dict[str, list[date]] = {}

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from services.health.domain.erasure import HealthDataErased
-from services.health.projections import forget, forget_newest
+from services.health.projections import NEWEST, forget
 from shared import file_views
 from shared.erasure import ORDERED, ErasureSeen, erase
 from shared.messaging import Message
@@ -19,7 +19,7 @@ def erase_person(context: ServiceContext, seen: ErasureSeen, message: Message) -
 def purge(tx: Connection, agency: str, person_id: str) -> None:
     """The rows beside the events."""
     forget(tx, agency, person_id)
-    forget_newest(tx, agency, person_id)
+    NEWEST.forget(tx, agency, person_id)
     file_views.forget(tx, agency, person_id)
 
 

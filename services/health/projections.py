@@ -7,9 +7,9 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, delete, inse
 from services.health.domain.assessment import AssessmentContested, AssessmentRecorded
 from services.health.domain.erasure import HealthDataErased
 from services.health.domain.finding import FindingContested, FindingRecorded, FindingRectified
-from shared.clock import legal_day
 from shared.domain import Recorded
 from shared.eventstore import Projection
+from shared.last_days import LastDays
 
 metadata = MetaData()
 
@@ -51,37 +51,9 @@ def forget(tx: Connection, agency: str, person_id: str) -> None:
 
 FILES = Projection("health_files", metadata, files)
 
-newest_metadata = MetaData()
-
-newest_record = Table(
+NEWEST = LastDays(
     "newest_record",
-    newest_metadata,
-    Column("agency", String, primary_key=True),
-    Column("person_id", String, primary_key=True),
-    Column("last_on", String, nullable=False, index=True),
+    counted=(AssessmentRecorded, AssessmentContested, FindingRecorded, FindingRectified, FindingContested),
+    erased=HealthDataErased,
 )
-
-
-def newest(tx: Connection, record: Recorded) -> None:
-    """The last day on which anything was recorded or corrected about a person."""
-    match record.event:
-        case HealthDataErased(person_id=person_id):
-            forget_newest(tx, record.agency, person_id)
-        case (
-            AssessmentRecorded(person_id=person_id)
-            | AssessmentContested(person_id=person_id)
-            | FindingRecorded(person_id=person_id)
-            | FindingRectified(person_id=person_id)
-            | FindingContested(person_id=person_id)
-        ):
-            forget_newest(tx, record.agency, person_id)
-            row = {"person_id": person_id, "last_on": legal_day(record.recorded_at).isoformat()}
-            tx.execute(insert(newest_record).values(agency=record.agency, **row))
-
-
-def forget_newest(tx: Connection, agency: str, person_id: str) -> None:
-    table = newest_record
-    tx.execute(delete(table).where(table.c.agency == agency, table.c.person_id == person_id))
-
-
-NEWEST = Projection("newest_record", newest_metadata, newest)
+"""The last day on which anything was recorded or corrected about a person."""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from services.health.domain.assessment import Assessment
 from services.health.domain.finding import Finding
-from services.health.projections import health_files, newest_record
+from services.health.projections import NEWEST, health_files
 from shared.domain import Json, Personal, value
 from shared.errors import NotFound
 from shared.eventstore import AgencyStore
@@ -114,7 +114,7 @@ class HealthFiles:
         )
 
     def quiet(self, tx: Connection, asked: QuietQuestion) -> QuietPage:
-        limit, table = min(max(asked.limit, 1), 500), newest_record
+        limit, table = min(max(asked.limit, 1), 500), NEWEST.table
         here = table.c.agency == self.store.name, table.c.person_id > asked.after
         found = select(table.c.person_id).where(*here, table.c.last_on < asked.since.isoformat())
         persons = tx.scalars(found.order_by(table.c.person_id).limit(limit + 1)).all()

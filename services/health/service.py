@@ -61,13 +61,13 @@ class HealthService:
     @runtime.rpc
     def held(self, question: HeldQuestion, caller: Caller) -> HeldAnswer:
         catch_up(self.store, FILES)
-        catch_up(self.store, NEWEST)
+        catch_up(self.store, NEWEST.projection)
         with self.database.read() as tx:
             return Copies(self._of(caller)).held(tx, question.person_id)
 
     @runtime.rpc
     def quiet(self, question: QuietQuestion, caller: Caller) -> QuietPage:
-        catch_up(self.store, NEWEST)
+        catch_up(self.store, NEWEST.projection)
         with self.database.read() as tx:
             return HealthFiles(self._of(caller)).quiet(tx, question)
 

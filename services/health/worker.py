@@ -5,4 +5,4 @@ from services.health.outbound import outbound
 from services.health.projections import FILES, NEWEST
 from shared.runtime import Work
 
-WORK = Work(projections=(FILES, NEWEST), outbound=outbound, inbound=HANDLERS)
+WORK = Work(projections=(FILES, NEWEST.projection), outbound=outbound, inbound=HANDLERS)

@@ -1,7 +1,6 @@
 """Letters between the platform and those outside: into queues of partners and clients."""
 
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from kombu.exceptions import KombuError
 
 from shared.domain import Json
 from shared.errors import Unavailable
-from shared.messaging.publisher import CONFIRM_SECONDS, Confirms
+from shared.messaging.publisher import Confirms
 from shared.messaging.topology import (
     CONNECT_SECONDS,
     DELIVERY_LIMIT,
@@ -175,7 +174,7 @@ class _Line:
                 channel.basic_publish(prepared, exchange=exchange, routing_key=letter.queue, mandatory=True)
             if not self._embedded:
                 self._confirms.sent += len(letters)
-                self._wait()
+                self._confirms.wait(self._connection)
         except self._broken as error:
             raise _Broken from error
         return self._confirms.missing()
@@ -187,22 +186,12 @@ class _Line:
         if self._channel is None:
             self._connection.connect()
             channel = self._connection.default_channel
-            channel.events.setdefault("basic_return", set()).add(self._confirms.returned)
-            if not self._embedded:
-                channel.confirm_select()
-                channel.events["basic_ack"].add(self._confirms.acknowledged)
-                channel.events["basic_nack"].add(self._confirms.refused)
+            if self._embedded:
+                channel.events.setdefault("basic_return", set()).add(self._confirms.returned)
+            else:
+                self._confirms.ask_for(channel)
             self._channel = channel
         return self._channel
-
-    def _wait(self) -> None:
-        ends = time.monotonic() + CONFIRM_SECONDS
-        while not self._confirms.complete():
-            left = ends - time.monotonic()
-            if left <= 0:
-                raise Unavailable("broker.unavailable", "the broker did not confirm in time")
-            with suppress(TimeoutError):
-                self._connection.drain_events(timeout=left)
 
 
 class _Confirms(Confirms):

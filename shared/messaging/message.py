@@ -35,13 +35,11 @@ class Message:
 
 
 def message_of(service: str, record: Recorded, data: Json) -> Message:
-    """The message about an event of `service`: named like it, known by its id, in the order of its stream.
-
-    Two agencies may name their streams alike; neither waits for the other.
+    """The message about an event of `service`: named like it and known by its id. The relay adds in which order it is
+    kept: that of its agency's stream.
     """
     name = f"{service}.{type(record.event).__name__}.v{record.event.version}"
-    key = f"{record.agency}/{record.stream}"
-    return Message(id=record.event_id, type=name, agency=record.agency, data=data, trace=record.trace, key=key)
+    return Message(id=record.event_id, type=name, agency=record.agency, data=data, trace=record.trace)
 
 
 def on_the_wire(channel: Any, message: Message) -> Any:

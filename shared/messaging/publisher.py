@@ -68,10 +68,7 @@ class Publisher:
             channel = self._connection.default_channel
             self._confirms = Confirms()
             if not self._embedded:
-                channel.confirm_select()
-                channel.events["basic_ack"].add(self._confirms.acknowledged)
-                channel.events["basic_nack"].add(self._confirms.refused)
-                channel.events["basic_return"].add(self._confirms.returned)
+                self._confirms.ask_for(channel)
         return self._connection.default_channel
 
     def _wait(self, connection: Any, count: int, stop: Event | None) -> None:
@@ -81,12 +78,7 @@ class Publisher:
                     raise Unavailable("relay.stopped", "stopped before all readers had acknowledged")
             return
         self._confirms.sent += count
-        ends = time.monotonic() + CONFIRM_SECONDS
-        while not self._confirms.complete():
-            if time.monotonic() > ends:
-                raise Unavailable("broker.unavailable", "the broker did not confirm in time")
-            with suppress(TimeoutError):
-                connection.drain_events(timeout=1)
+        self._confirms.wait(connection)
 
 
 class Confirms:
@@ -97,6 +89,22 @@ class Confirms:
         self._low = 0
         self._early: set[int] = set()
         self._fault: tuple[str, str, str] | None = None
+
+    def ask_for(self, channel: Any) -> None:
+        """From here on what is published on the channel is confirmed, and counted here."""
+        channel.confirm_select()
+        channel.events["basic_ack"].add(self.acknowledged)
+        channel.events["basic_nack"].add(self.refused)
+        channel.events["basic_return"].add(self.returned)
+
+    def wait(self, connection: Any) -> None:
+        """Until all that was `sent` is confirmed. `Unavailable` when it is not, or not in time."""
+        ends = time.monotonic() + CONFIRM_SECONDS
+        while not self.complete():
+            if time.monotonic() > ends:
+                raise Unavailable("broker.unavailable", "the broker did not confirm in time")
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=1)
 
     def acknowledged(self, number: int, multiple: bool) -> None:  # noqa: FBT001 - called by the client library
         if multiple:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shared.messaging import Handler, Message
-    from shared.runtime.calling import Asking, Calls, LocalCalls, calls_of
+    from shared.runtime.calling import Asking, Calls, LocalCalls, by_itself, calls_of
     from shared.runtime.service import (
         ServiceContext,
         ServiceDefinition,
@@ -39,6 +39,7 @@ __all__ = [
     "ServiceDefinition",
     "Serving",
     "Work",
+    "by_itself",
     "calls",
     "calls_of",
     "clock",
@@ -57,7 +58,7 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("Handler", "Message"), "shared.messaging"),
-    **dict.fromkeys(("Asking", "Calls", "LocalCalls", "calls_of"), "shared.runtime.calling"),
+    **dict.fromkeys(("Asking", "Calls", "LocalCalls", "by_itself", "calls_of"), "shared.runtime.calling"),
     **dict.fromkeys(("Running", "Serving", "run", "serve_wsgi", "start", "timer"), "shared.runtime.serving"),
 }
 _patched = False

@@ -175,6 +175,12 @@ def calls_of(service: str, settings: Settings) -> Calls:
     return Calls(settings, ServiceIdentity.load(settings.keys, service))
 
 
+def by_itself(service: str, agency: str, purpose: str) -> Caller:
+    """The caller of what a service does without being asked, in the trace in which it stands."""
+    trace = telemetry.current_traceparent()
+    return Caller(service=service, actor=service, role="service", agency=agency, purpose=purpose, trace=trace)
+
+
 def signature_of(function: Callable[..., Any]) -> tuple[type, Any]:
     """The types of question and answer of a method `(self, question, caller) -> answer`."""
     hints = typing.get_type_hints(function, include_extras=True)

@@ -18,6 +18,7 @@ from services.cases.retention import end, periods, rest, standing
 from services.cases.rights_views import ErasureQuestion, ErasureView
 from services.cases.worker import erase_what_is_over
 from services.command.retention import retention
+from shared.clock import SystemClock
 from shared.domain import ERASED, Receipt
 from shared.errors import Unavailable
 from shared.eventstore import catch_up
@@ -278,7 +279,7 @@ def test_the_command_tells_beforehand_who_goes_when_by_ids_only(
 ) -> None:
     free, busy = jobcenter.person("Ottilie Quendel"), jobcenter.person("Berta Bleibt")
     jobcenter.case(busy)
-    ahead = str((FIVE_YEARS_ON - date.today()).days + 1)  # noqa: DTZ011
+    ahead = str((FIVE_YEARS_ON - SystemClock().today()).days + 1)
     found = json.loads(ask_command(jobcenter, monkeypatch, "--days", ahead, "--json"))
     waits = {each["person_id"]: (each["on"], each["waits_for"]) for each in found["files"]}
     assert waits == {free: ("2031-03-02", []), busy: ("2031-03-02", ["open_case"])}

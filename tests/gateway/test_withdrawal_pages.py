@@ -140,7 +140,7 @@ def test_the_pages_for_staff_are_closed_to_citizens_and_to_whoever_has_not_signe
 
 
 @pytest.mark.parametrize(("who", "shown"), [("weber", True), ("vogel", True), ("ayse", False)])
-def test_the_way_there_is_shown_to_those_who_may_go(world: World, who: str, shown: bool) -> None:  # noqa: FBT001
+def test_the_way_there_is_shown_to_those_who_may_go(world: World, who: str, *, shown: bool) -> None:
     assert "/widerrufe" not in page(world, "/").get_data(as_text=True)
     sign_in(world, who)
     assert ('href="/widerrufe"' in text_of(world, "/")) == shown

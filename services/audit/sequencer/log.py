@@ -126,11 +126,10 @@ class AuditLog(Looking):
 
     def _appended(self, items: Sequence[Item], timeout: float) -> list[LoggedEntry]:
         deadline = time.monotonic() + timeout
-        waiting = [Waiting(item) for item in items]
-        offered = [self._sequencer.offer(each) for each in waiting]
-        return [self._settled(*each, deadline) for each in zip(waiting, offered, strict=True)]
+        offers = [(each, self._sequencer.offer(each)) for each in map(Waiting, items)]
+        return [self._settled(each, deadline, offered=taken) for each, taken in offers]
 
-    def _settled(self, waiting: Waiting, offered: bool, deadline: float) -> LoggedEntry:  # noqa: FBT001 - one of two ways
+    def _settled(self, waiting: Waiting, deadline: float, *, offered: bool) -> LoggedEntry:
         if offered:
             if not waiting.done.wait(max(deadline - time.monotonic(), 0)):
                 raise self._too_late(waiting.item.agency)

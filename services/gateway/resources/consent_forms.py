@@ -112,11 +112,10 @@ class WhichConsent:
 
 
 @value
-class ConsentView:
+class ConsentStanding:
     """`uses_left` counts what is left in the period of today; `ended_on` is the day since which it no longer stands."""
 
     consent_id: str
-    terms: Terms
     status: str
     given_on: date | None
     withdrawn_on: date | None
@@ -127,6 +126,15 @@ class ConsentView:
     ended_on: date | None = None
     uses: int = 0
     uses_left: int | None = None
+
+
+@value
+class ConsentView(ConsentStanding):
+    """What a consent says and how it stands. `uses_left` counts what is left in the period of today; `ended_on` is the
+    day since which it no longer stands.
+    """
+
+    terms: Terms
 
 
 @value

@@ -5,11 +5,11 @@ nothing given, nothing changed. So the answer tells nobody which ids are those o
 """
 
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import datetime
 
 from services.gateway.auth import CITIZEN
 from services.gateway.operations import Desk, Resource
-from services.gateway.resources.consent_forms import Terms, WhichConsent
+from services.gateway.resources.consent_forms import ConsentStanding, Terms, WhichConsent
 from services.gateway.resources.consent_sheets import SheetView
 from services.gateway.resources.consents import consent
 from shared.domain import value
@@ -29,23 +29,12 @@ class WithdrawConsent:
 
 
 @value
-class WithdrawnConsent:
+class WithdrawnConsent(ConsentStanding):
     """The consent as it stands after its withdrawal; `status` is `nothing_given` where nothing was given under this id
     by whoever takes it back: then the withdrawal is recorded, changes nothing, and there are no terms.
     """
 
-    consent_id: str
     terms: Terms | None
-    status: str
-    given_on: date | None
-    withdrawn_on: date | None
-    version: int
-    refused_on: date | None = None
-    paused_on: date | None = None
-    replaced_by: str | None = None
-    ended_on: date | None = None
-    uses: int = 0
-    uses_left: int | None = None
 
 
 @value
