@@ -81,7 +81,7 @@ def test_a_handler_that_always_fails_holds_up_its_stream_and_nobody_else(running
         with running.quiet():
             found = running.rest(5)
             waiting = running.inbox().parked(limit=10_000)
-        assert {each.stream for each in waiting} == {bad}
+        assert {each.stream for each in waiting} == {f"a/{bad}"}, "a stream is one of its agency"
         assert found["heard"] + len(waiting) == found["events"] == found["shown"]
     running.inbox().retry(now=True)
     assert running.verdict() == []

@@ -13,6 +13,7 @@ from kombu import Connection
 
 from shared.errors import Unavailable
 from shared.messaging import Letter, Mailbox, listen
+from shared.messaging.topology import connected
 from tests.support.cable import Cable
 from tests.support.servers import RabbitMQ
 
@@ -108,23 +109,24 @@ def listening(url: str, name: str, handler: Handle) -> Iterator[None]:
 
     threading.Thread(target=run, daemon=True).start()
     try:
-        until(lambda: is_there(url, name))
+        until(lambda: is_read(url, name))
         yield
     finally:
         stop.set()
         assert ended.wait(10)
 
 
-def is_there(url: str, name: str) -> bool:
+def is_read(url: str, name: str) -> bool:
+    """Whether somebody reads the queue: then it is bound. The broker inside the process counts no readers."""
     with suppress(Exception), Connection(url) as connection:
-        connection.default_channel.queue_declare(f"{name}.in", passive=True)
-        return True
+        found = connection.default_channel.queue_declare(f"{name}.in", passive=True)
+        return url.startswith("inproc:") or found.consumer_count > 0
     return False
 
 
 def send(url: str, name: str, *texts: str) -> None:
     """`guest 1` is the letter `guest 1` of the sender `guest`; RabbitMQ lets nobody sign for another user."""
-    with Connection(url) as sender:
+    with connected(url, confirmed=True) as sender:
         channel = sender.default_channel
         for text in texts:
             user = {"user_id": text.split()[0]} if url.startswith("inproc:") else {}
