@@ -301,13 +301,13 @@ def send_when_waiting(context: ServiceContext, stop: Event) -> None:
 
 
 def _fitting(rows: Sequence[Waiting], lying: Counter[tuple[str, str]]) -> list[Waiting]:
-    """What there is room for; `lying` counts along. What was leaving has its place already."""
+    """Deliveries for which there is room, and all else; `lying` counts along. What was leaving has its place already."""
     fitting = list[Waiting]()
     for row in rows:
         place = (row.agency, row.partner_id)
         if row.state == Place.LEAVING:
             fitting.append(row)
-        elif lying[place] < WINDOW:
+        elif lying[place] < WINDOW or row.kind != Kind.DISCLOSURE:
             lying[place] += 1
             fitting.append(row)
     return fitting

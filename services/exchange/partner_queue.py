@@ -1,7 +1,7 @@
 """A partner's queue: a table of ours, because a broker's queue cannot give one message back.
 
 What waits here is sealed for the partner and stands in the log already. It leaves for the partner's broker queue in
-a small window, or when the partner fetches its feed. Numbers are given when something leaves, so that what was
+a small window, or when the partner fetches its feed; what asks a partner to stop waits for no window. Numbers are given when something leaves, so that what was
 stopped before leaves no gap. `draft` keeps the content of a request between asking for the ruling and acting on
 it, sealed with the person's key, so that a repeated request commits to the very same content.
 """
@@ -145,14 +145,15 @@ def put(
 
 
 def waiting(tx: Connection, channel: str, room: int, limit: int = 500) -> Sequence[Waiting]:
-    """What waits for partners of a channel that have fewer than `room` documents lying there, oldest first; what was
-    leaving has its place already.
+    """What waits for partners of a channel, oldest first: deliveries where fewer than `room` documents lie, and
+    whatever asks somebody to stop. What was leaving has its place already.
     """
     place = queue.c.agency, queue.c.partner_id
     lying = select(*place).where(_in(*IN_WINDOW), queue.c.channel == channel).group_by(*place)
     full = lying.having(func.count() >= room).subquery()
     elsewhere = ~exists().where(full.c.agency == queue.c.agency, full.c.partner_id == queue.c.partner_id)
-    due = (_in(Place.LEAVING) | (_in(Place.QUEUED) & elsewhere)) & (queue.c.channel == channel)
+    free = elsewhere | (queue.c.kind != Kind.DISCLOSURE.value)
+    due = (_in(Place.LEAVING) | (_in(Place.QUEUED) & free)) & (queue.c.channel == channel)
     return tx.execute(select(queue).where(due).order_by(queue.c.id).limit(limit)).all()
 
 

@@ -16,7 +16,7 @@ from services.exchange.partner_queue import Kind, Place
 from shared.errors import Unavailable
 from shared.messaging import Mailbox
 from tests.support.local_platform import LocalPlatform
-from tests.support.workplace import PartnerDesk, Workplace, request_of
+from tests.support.workplace import REFERRAL, PartnerDesk, Workplace, request_of
 
 
 class Line:
@@ -36,13 +36,16 @@ class Line:
         return partner
 
     def disclose(self, partner: PartnerDesk) -> str:
-        """A delivery that leaves by the broker: here partners are registered with a feed only."""
+        """A delivery that leaves by the broker."""
         found = self.at.request(request_of(self.person_id, partner, "master_data"))
+        self.by_broker(found.disclosure_id)
+        return found.disclosure_id
+
+    def by_broker(self, disclosure_id: str) -> None:
+        """Here partners are registered with a feed only."""
         table = partner_queue.queue
         with self.context.database.write() as tx:
-            here = table.c.disclosure_id == found.disclosure_id
-            tx.execute(update(table).where(here).values(channel="amqp"))
-        return found.disclosure_id
+            tx.execute(update(table).where(table.c.disclosure_id == disclosure_id).values(channel="amqp"))
 
     def send(self) -> int:
         context = self.context
@@ -104,6 +107,26 @@ def test_a_window_is_never_overfilled_and_a_full_one_keeps_nobody_else_waiting(l
     slow.acknowledge(slow.signed(documents[0]))
     assert line.send() == 1
     assert [(d["id"], d["sequence"]) for d in line.received(slow)] == [(ids[WINDOW], WINDOW + 1)]
+
+
+def test_who_confirms_nothing_gets_no_more_data_and_learns_of_every_withdrawal(line: Line) -> None:
+    silent = line.partner()
+    consent_id = line.at.consent(line.person_id, silent.partner_id, "coaching_content")
+    line.at.entry(line.person_id, "coaching_content")
+    wanted = request_of(line.person_id, silent, "coaching_content", purpose=REFERRAL)
+    delivered = line.at.request(wanted).disclosure_id
+    line.by_broker(delivered)
+    waiting = [line.disclose(silent) for _ in range(WINDOW + 1)][-2:]
+    assert line.send() == WINDOW
+    line.received(silent)
+    line.at.withdraw(consent_id)
+    line.at.platform.deliver_messages()
+    line.by_broker(delivered)
+    assert line.send() == 2
+    in_the_free_place, retraction = line.received(silent)
+    assert in_the_free_place["id"] == waiting[0]
+    assert (retraction["type"], retraction["id"]) == ("handschlag.retraction.v1", f"{delivered}-retraction")
+    assert line.place(waiting[1]) == Place.QUEUED
 
 
 def test_what_a_broker_did_not_confirm_leaves_again_under_the_same_numbers(line: Line) -> None:
