@@ -191,6 +191,7 @@ def _span_record(span: ReadableSpan) -> dict[str, object]:
         "attributes": dict(span.attributes or {}),
         "status": span.status.status_code.name,
         "reason": span.status.description or "",
+        "start_unix_nano": span.start_time or 0,
         "nanoseconds": (span.end_time or 0) - (span.start_time or 0),
     }
 
