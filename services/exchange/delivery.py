@@ -301,7 +301,7 @@ def send_when_waiting(context: ServiceContext, stop: Event) -> None:
 
 
 def _fitting(rows: Sequence[Waiting], lying: Counter[tuple[str, str]]) -> list[Waiting]:
-    """Deliveries for which there is room, and all else; `lying` counts along. What was leaving has its place already."""
+    """Deliveries for which there is room, and all else; `lying` counts along. What was leaving has its place."""
     fitting = list[Waiting]()
     for row in rows:
         place = (row.agency, row.partner_id)

@@ -1,9 +1,10 @@
 """A partner's queue: a table of ours, because a broker's queue cannot give one message back.
 
 What waits here is sealed for the partner and stands in the log already. It leaves for the partner's broker queue in
-a small window, or when the partner fetches its feed; what asks a partner to stop waits for no window. Numbers are given when something leaves, so that what was
-stopped before leaves no gap. `draft` keeps the content of a request between asking for the ruling and acting on
-it, sealed with the person's key, so that a repeated request commits to the very same content.
+a small window, or when the partner fetches its feed; what asks a partner to stop waits for no window. Numbers are
+given when something leaves, so that what was stopped before leaves no gap. `draft` keeps the content of a request
+between asking for the ruling and acting on it, sealed with the person's key, so that a repeated request commits to the
+very same content.
 """
 
 from collections import Counter, defaultdict

@@ -2,13 +2,12 @@
 
     python -m tests.bench.withdrawal [--partners 50] [--silent 2] [--rounds 20] [--only evidence|withdrawal] [--json]
 
-Withdrawal: seven processes on PostgreSQL and RabbitMQ; each partner reads its own broker queue. A person has let all of
-them receive something; each received it, and one more delivery waits for each of five partners that fetch. The person
-withdraws everything in one step, and two partners, others each time, stay silent. "queued → stopped" ends with the event
-that stopped the last waiting delivery, "→ acknowledged" with the last acknowledgement of a partner that listens; both
-from the moment the request was sent. The ratio is to one `GET /healthz` round trip for each partner, in the same run.
-At the end the clock of partner exchange is set beyond the term: the silent ones have to be escalated, all of them and
-nobody else.
+Withdrawal: seven processes on PostgreSQL and RabbitMQ; each partner reads its own broker queue. A person has let all
+of them receive something; each received it, and one more delivery waits for each of five partners that fetch. The
+person withdraws everything in one step, and two partners, others each time, stay silent. "stopped" ends with the event
+that stopped the last waiting delivery, "acknowledgement" with that of the last partner that speaks; both begin when the
+request is sent. The ratio is to one `GET /healthz` round trip for each partner, in the same run. At the end the clock
+of partner exchange is set beyond the term: the silent ones have to be escalated, all of them and nobody else.
 
 Evidence: a person with 500 records, once spread over partners and purposes as in life, once all about the very
 disclosure that is asked for; the ratio is to fetching the same rows in the same process.
