@@ -1,8 +1,8 @@
-"""`make bench`: every measurement, one after the other, and all their figures in one file.
+"""`make bench`: every measurement, one after the other, and at the end one table and one file of all their figures.
 
     python -m tests.bench [--json FILE]
 
-Each may be run alone, with options of its own; those that know `--json` put their rows into the common file.
+Each may be run alone, with options of its own.
 """
 
 import argparse
@@ -10,20 +10,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-TABLES = (
-    "tests.bench.eventstore",
-    "tests.bench.relay",
-    "tests.bench.audit_log",
-    "tests.bench.projections",
-    "tests.bench.end_to_end",
-)
-OTHERS = (
-    "tests.bench.disclosure",
-    "tests.bench.withdrawal",
-    "tests.bench.access",
-    "tests.bench.event_hashes",
-    "tests.bench.witnesses",
-    "tests.bench.law",
+from tests.bench.table import saved, show
+
+MEASUREMENTS = (
+    "eventstore",
+    "relay",
+    "projections",
+    "end_to_end",
+    "audit_log",
+    "event_hashes",
+    "witnesses",
+    "law",
+    "disclosure",
+    "withdrawal",
+    "access",
 )
 
 
@@ -34,10 +34,12 @@ def main() -> int:
     chosen = parser.parse_args()
     chosen.json.parent.mkdir(parents=True, exist_ok=True)
     worst = 0
-    for module in (*TABLES, *OTHERS):
-        print(f"\n## {module}\n", flush=True)
-        extra = ["--json", str(chosen.json)] if module in TABLES else []
-        worst = max(worst, subprocess.run([sys.executable, "-m", module, *extra], check=False).returncode)
+    for name in MEASUREMENTS:
+        print(f"\n## {name}\n", flush=True)
+        command = [sys.executable, "-m", f"tests.bench.{name}", "--json", str(chosen.json)]
+        worst = max(worst, subprocess.run(command, check=False).returncode)
+    print("\n## All of them\n")
+    show(saved(chosen.json) if chosen.json.exists() else [])
     print(f"\nfigures: {chosen.json}", flush=True)
     return worst
 

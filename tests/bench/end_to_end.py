@@ -33,8 +33,7 @@ from shared.domain import Recorded, value
 from shared.eventstore import EventStore
 from shared.messaging import Consumer, Handler, Message, bind_inbox, message_of, set_up
 from shared.outbox import relay
-from tests.bench.projections import percentile
-from tests.bench.table import Row, options, report
+from tests.bench.table import Row, options, percentile, report
 from tests.support.notebook import Notebook
 from tests.support.servers import private_postgres, private_rabbitmq
 from tests.support.stores import Place, place

@@ -1,11 +1,12 @@
 """What the hashes of events cost: hashing and logging a page, and holding a store against the log.
 
-    python -m tests.bench.event_hashes [--events 20000] [--url postgresql://…/empty_database]
+    python -m tests.bench.event_hashes [--events 20000] [--url postgresql://…/empty_database] [--json FILE]
 
 Beside each rate stands that of appending the same events within one transaction, in the same run.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from shared.clock import SystemClock
 from shared.database import Database
 from shared.event_hashes import hash_once
 from shared.eventstore import EventStore, create_all
+from tests.bench.table import Row, report
 from tests.support.stores import Place
 
 AGENCY = "bench"
@@ -57,10 +59,11 @@ def filled(service: Service, events: int) -> float:
     return timed(append)
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--events", type=int, default=20_000)
-    options.add_argument("--url", help="An empty database; SQLite without.")
+    options.add_argument("--url", help="an empty database; SQLite without")
+    options.add_argument("--json", type=Path, metavar="FILE", help="put the figures into this file, too")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         url = chosen.url or f"sqlite:///{folder}/events.db"
@@ -85,13 +88,19 @@ def main() -> None:
         with audit.read() as tx:
             kept = tx.scalar(select(func.sum(func.length(tables.opening.c.value)))) or 0
             entries = tx.scalar(select(func.sum(func.length(tables.entry.c.bytes)))) or 0
-        print(f"{database.dialect}, {chosen.events} events, {len(comparison.compared.findings)} findings")
-        for name, seconds in (("append", appended), ("hash and log", hashed), ("compare", compared)):
-            print(f"{name:14}{chosen.events / seconds:10.0f}/s{appended / seconds:8.2f} of append")
-        print(
-            f"beside an event: {kept / chosen.events:.0f} bytes of list, {entries / chosen.events:.1f} bytes of entries"
-        )
+        assert not comparison.compared.findings
+    append = chosen.events / appended
+    rows = [
+        *(
+            Row("hashes", f"{name}, {database.dialect}", chosen.events / taken, None, append, "/s", "limit: append")
+            for name, taken in (("hash and log events", hashed), ("compare events with the log", compared))
+        ),
+        Row("hashes", "kept for an event", kept / chosen.events, unit="bytes"),
+        Row("hashes", "entries of the log for an event", entries / chosen.events, unit="bytes"),
+    ]
+    report(rows, chosen.json)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

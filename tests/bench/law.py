@@ -1,6 +1,6 @@
 """How fast the law is asked: the delivered rules, what is missing, two thousand rules, and Cedar on the same requests.
 
-    python -m tests.bench.law [--requests 3000]
+    python -m tests.bench.law [--requests 3000] [--json FILE]
 
 Where `cedarpy` is installed (requirements/bench.in), it decides the same requests in the same run, by the same rules:
 with the policies parsed once, and with their text handed over at each call. Cedar answers yes or no and names the
@@ -8,15 +8,17 @@ policies; our decision also cites norms, obligations and, when it is a no, what 
 """
 
 import argparse
-import json
-import statistics
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from shared.policy import Request, RuleSet, decide, present_law
 from shared.policy.engine import known_facts
+from tests.bench.table import Row, percentile, report_groups
 from tests.policy.worlds import Worlds
 
 MANY = 2000
@@ -24,18 +26,13 @@ TEXT_CALLS = 50
 
 
 def each(action: Callable[[Any], Any], over: Iterable[Any]) -> list[float]:
-    """How long each call took, in milliseconds."""
+    """How long each call took, in microseconds."""
     times = []
     for item in over:
         started = time.perf_counter()
         action(item)
-        times.append((time.perf_counter() - started) * 1000)
+        times.append((time.perf_counter() - started) * 1e6)
     return times
-
-
-def told(times: list[float]) -> dict[str, float]:
-    cuts = statistics.quantiles(times, n=100)
-    return {"p50_ms": cuts[49], "p99_ms": cuts[98], "mean_ms": statistics.mean(times)}
 
 
 def many_rules(law: RuleSet, count: int) -> RuleSet:
@@ -53,7 +50,7 @@ def many_rules(law: RuleSet, count: int) -> RuleSet:
     return RuleSet(tuple(rules), law.vocabulary, law.obligations, "many", law.content)
 
 
-def ours(law: RuleSet, requests: list[Request]) -> dict[str, dict[str, float]]:
+def ours(law: RuleSet, requests: list[Request]) -> dict[str, list[float]]:
     """Each request once before, as in a process that has been running."""
     for request in requests:
         decide(law, request)
@@ -61,47 +58,58 @@ def ours(law: RuleSet, requests: list[Request]) -> dict[str, dict[str, float]]:
     refused = [asked for asked, answer in zip(requests, answers, strict=True) if not answer.permitted]
     permitted = [asked for asked, answer in zip(requests, answers, strict=True) if answer.permitted]
     return {
-        "all": told(each(lambda asked: decide(law, asked), requests)),
-        "permitted": told(each(lambda asked: decide(law, asked), permitted)),
-        "refused, with what is missing": told(each(lambda asked: decide(law, asked), refused)),
+        "all": each(lambda asked: decide(law, asked), requests),
+        "permitted": each(lambda asked: decide(law, asked), permitted),
+        "refused, with what is missing": each(lambda asked: decide(law, asked), refused),
     }
 
 
-def cedar(law: RuleSet, requests: list[Request]) -> dict[str, dict[str, float]]:
+def cedar(law: RuleSet, requests: list[Request]) -> dict[str, float | None]:
+    """The mean time of Cedar; None where it is not installed."""
     try:
         import cedarpy
 
         from shared.policy.cedar import policies
         from tests.policy.cedar import Cedar
     except ImportError:
-        return {}
+        return {"policies parsed once": None, "policies as text": None}
     engine, text = Cedar(law), policies(law)
     asked = [engine.asked(request, known_facts(law, request, request.categories[0])) for request in requests]
     return {
-        "parsed once": told(each(lambda question: cedarpy.is_authorized(question, engine.policies, []), asked)),
-        "from text": told(each(lambda question: cedarpy.is_authorized(question, text, []), asked[:TEXT_CALLS])),
+        "policies parsed once": mean(each(lambda it: cedarpy.is_authorized(it, engine.policies, []), asked)),
+        "policies as text": mean(each(lambda it: cedarpy.is_authorized(it, text, []), asked[:TEXT_CALLS])),
     }
 
 
-def main() -> None:
+def rows_of(name: str, taken: Mapping[str, list[float]]) -> list[Row]:
+    return [
+        Row("law", f"{name}, {which}, {said}", percentile(times, share), unit="us")
+        for which, times in taken.items()
+        for said, share in (("p50", 0.5), ("p99", 0.99))
+    ]
+
+
+def groups(count: int) -> Iterator[list[Row]]:
+    law = present_law()
+    requests = _requests(law, count)
+    delivered = f"{len(law.rules)} rules"
+    taken = ours(law, requests)
+    yield rows_of(delivered, taken)
+    yield [
+        Row("law", f"{delivered}, mean; Cedar with its {how}", mean(taken["all"]), peer, unit="us")
+        for how, peer in cedar(law, requests).items()
+    ]
+    yield rows_of(f"{delivered}, a tenth of the facts open", ours(law, _requests(law, count, unknown=0.1)))
+    yield rows_of(f"{MANY:,} rules", ours(many_rules(law, MANY), requests))
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=3000)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="put the figures into this file, too")
     chosen = parser.parse_args()
-    law = present_law()
-    requests = _requests(law, chosen.requests)
-    large = many_rules(law, MANY)
-    measured: dict[str, dict[str, dict[str, float]]] = {
-        f"{len(law.rules)} rules": ours(law, requests),
-        f"{len(law.rules)} rules, a tenth of the facts open": ours(law, _requests(law, chosen.requests, unknown=0.1)),
-        f"{len(large.rules)} rules": ours(large, requests),
-        "cedar": cedar(law, requests),
-    }
-    if measured["cedar"]:
-        mean = measured[f"{len(law.rules)} rules"]["all"]["mean_ms"]
-        measured["how often ours fits into one of Cedar's"] = {
-            name: {"mean": times["mean_ms"] / mean} for name, times in measured["cedar"].items()
-        }
-    print(json.dumps(_rounded(measured), indent=2, ensure_ascii=False))
+    report_groups(groups(chosen.requests), chosen.json)
+    return 0
 
 
 def _requests(law: RuleSet, count: int, *, unknown: float = 0.0) -> list[Request]:
@@ -109,11 +117,5 @@ def _requests(law: RuleSet, count: int, *, unknown: float = 0.0) -> list[Request
     return [worlds.request() for _ in range(count)]
 
 
-def _rounded(measured: Any) -> Any:
-    if isinstance(measured, dict):
-        return {name: _rounded(value) for name, value in measured.items()}
-    return round(measured, 4)
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -23,7 +23,7 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from shared.eventstore import EventStore, rebuild, run_once
-from tests.bench.table import Row, options, progress, report
+from tests.bench.table import Row, options, percentile, progress, report
 from tests.support.counted import COUNTED, counts, counts_in_the_log, counts_of
 from tests.support.notebook import Notebook
 from tests.support.servers import private_postgres
@@ -36,10 +36,6 @@ json_build_object('title', repeat('x', 400)), '{"command":"c"}', gen_random_uuid
 from generate_series(0, :last) as number
 """
 processes = multiprocessing.get_context("spawn")
-
-
-def percentile(times: list[float], share: float) -> float:
-    return sorted(times)[min(len(times) - 1, round(share * (len(times) - 1)))]
 
 
 def send_commands(where: Place, per_second: float, stop: Event, told: Connection) -> None:

@@ -11,9 +11,9 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ Measured = Mapping[str, float]
 class Row:
     """One line: our figure, that of a peer and the raw limit, in `unit`; None where there is none.
 
-    Ratios are ours to theirs; for latencies ("ms", "MB", "us") theirs to ours, so that more is always better.
+    Ratios are ours to theirs; for times and sizes ("s", "ms", "us", "MB") theirs to ours: more is always better.
     """
 
     group: str
@@ -81,6 +81,11 @@ def interleaved(cases: Mapping[str, Callable[[], float]], runs: int) -> dict[str
     return {name: statistics.median(figures) for name, figures in taken.items()}
 
 
+def percentile(times: Sequence[float], share: float) -> float:
+    """The time that this share of them did not exceed."""
+    return sorted(times)[min(len(times) - 1, round(share * (len(times) - 1)))]
+
+
 def progress(text: str) -> None:
     """Where it stands, for whoever watches a terminal."""
     if sys.stderr.isatty():
@@ -94,14 +99,19 @@ def show(rows: Iterable[Row], *, header: bool = True) -> None:
         print("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |")
     for row in rows:
         figures = [_figure(value, row.unit) for value in (row.ours, row.peer, row.limit)]
-        ratios = ["" if ratio is None else f"{ratio:.2f}" for ratio in (row.to_peer(), row.to_limit())]
+        ratios = ["" if ratio is None else _short(ratio) for ratio in (row.to_peer(), row.to_limit())]
         print("|", " | ".join([row.group, row.case, *figures, *ratios, row.note]), "|", flush=True)
 
 
 def _figure(value: float | None, unit: str) -> str:
-    if value is None:
-        return ""
-    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:,.1f} {unit}"
+    return "" if value is None else f"{_short(value)} {unit}".rstrip()
+
+
+def _short(value: float) -> str:
+    """Three digits that say something."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
 def save(rows: Iterable[Row], path: Path) -> None:
@@ -112,6 +122,12 @@ def save(rows: Iterable[Row], path: Path) -> None:
     kept = [row for row in before if row["group"] not in groups]
     mine = [{**asdict(row), "to_peer": row.to_peer(), "to_limit": row.to_limit()} for row in rows]
     path.write_text(json.dumps({"machine": machine(), "rows": kept + mine}, indent=1, ensure_ascii=False) + "\n")
+
+
+def saved(path: Path) -> list[Row]:
+    """What has been put into the file, of all measurements."""
+    names = [field.name for field in fields(Row)]
+    return [Row(**{name: row[name] for name in names}) for row in json.loads(path.read_bytes())["rows"]]
 
 
 def machine() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """How fast a "not any more" reaches everybody, and how fast the evidence for a decision is found.
 
-    python -m tests.bench.withdrawal [--partners 50] [--silent 2] [--rounds 20] [--only evidence|withdrawal] [--json]
+    python -m tests.bench.withdrawal [--partners 50] [--silent 2] [--rounds 20] [--only withdrawal|evidence] [--json F]
 
 Withdrawal: seven processes on PostgreSQL and RabbitMQ; each partner reads its own broker queue. A person has let all
 of them receive something; each received it, and one more delivery waits for each of five partners that fetch. The
@@ -15,6 +15,7 @@ disclosure that is asked for; the ratio is to fetching the same rows in the same
 
 import argparse
 import json
+import sys
 import tempfile
 import threading
 import time
@@ -33,7 +34,8 @@ from services.consent.projections import REGISTER, declaration
 from services.consent.queries import EvidenceQuestion, Register
 from shared.domain import Receipt
 from shared.eventstore import catch_up
-from tests.bench.disclosure import bare, percentile
+from tests.bench.disclosure import bare
+from tests.bench.table import Row, percentile, report_groups
 from tests.journeys.acting import INFORMED, Office, new_key
 from tests.journeys.plain_httpx import acknowledgement
 from tests.support.local_platform import local_platform
@@ -242,13 +244,11 @@ def measure_withdrawal(partners: int, silent: int, rounds: int) -> Json:
         stage.close()
     stopped, heard = [first for first, _ in times], [last for _, last in times]
     return {
-        "rounds": rounds,
-        "partners": partners,
-        "stopped_p50_s": percentile(stopped, 0.5),
-        "stopped_p99_s": percentile(stopped, 0.99),
-        "acknowledged_p50_s": percentile(heard, 0.5),
-        "acknowledged_p99_s": percentile(heard, 0.99),
-        "acknowledged_to_healthz": percentile(heard, 0.5) / percentile(plain, 0.5),
+        "stopped_p50": percentile(stopped, 0.5),
+        "stopped_p99": percentile(stopped, 0.99),
+        "acknowledged_p50": percentile(heard, 0.5),
+        "acknowledged_p99": percentile(heard, 0.99),
+        "healthz": percentile(plain, 0.5),
         "missing": missing,
         "escalated": escalated == sorted(stage.were_silent),
     }
@@ -301,36 +301,44 @@ def _wait(done: Any, patience: float = 120) -> None:
         time.sleep(0.02)
 
 
-def main() -> None:
+def evidence_rows() -> list[Row]:
+    found = measure_evidence()
+    return [
+        Row("evidence", f"500 records, {name}, {share}", row[share], None, row["raw_p50"], "ms", goal)
+        for name, row in found.items()
+        for share, goal in (("p50", ""), ("p99", "goal: 5 ms"))
+    ]
+
+
+def withdrawal_rows(partners: int, silent: int, rounds: int) -> list[Row]:
+    found = measure_withdrawal(partners, silent, rounds)
+    of = f"{partners} partners, {rounds} rounds"
+    ends = ("stopped", "last waiting delivery stopped", "1 s"), ("acknowledged", "last acknowledgement", "5 s")
+    rows = [
+        Row("withdrawal", f"→ {name}, {of}, {share}", found[f"{end}_{share}"], None, found["healthz"], "s", note)
+        for end, name, goal in ends
+        for share, note in (("p50", ""), ("p99", f"goal: {goal}"))
+    ]
+    told = "all of them escalated" if found["escalated"] else "NOT ALL ESCALATED"
+    return [*rows, Row("withdrawal", "acknowledgements missing at the end", found["missing"], unit="", note=told)]
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--partners", type=int, default=50)
     parser.add_argument("--silent", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--only", choices=("evidence", "withdrawal"))
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="put the figures into this file, too")
     chosen = parser.parse_args()
-    found: Json = {}
-    if chosen.only != "withdrawal":
-        found["evidence"] = measure_evidence()
-    if chosen.only != "evidence":
-        found["withdrawal"] = measure_withdrawal(chosen.partners, chosen.silent, chosen.rounds)
-    if chosen.json:
-        print(json.dumps(found))
-        return
-    if "evidence" in found:
-        print("| evidence, 500 records | p50 ms | p99 ms | × fetching the rows |")
-        print("| --- | ---: | ---: | ---: |")
-        for name, row in found["evidence"].items():
-            print(f"| {name} | {row['p50']:.1f} | {row['p99']:.1f} | {row['p50'] / row['raw_p50']:.1f} |")
-    if "withdrawal" in found:
-        row = found["withdrawal"]
-        print(f"\n| withdrawal, {row['partners']} partners, {row['rounds']} rounds | p50 s | p99 s |")
-        print("| --- | ---: | ---: |")
-        print(f"| last waiting delivery stopped | {row['stopped_p50_s']:.2f} | {row['stopped_p99_s']:.2f} |")
-        print(f"| last acknowledgement | {row['acknowledged_p50_s']:.2f} | {row['acknowledged_p99_s']:.2f} |")
-        print(f"\n{row['acknowledged_to_healthz']:.1f} × one GET /healthz for each partner; ", end="")
-        print(f"{row['missing']} acknowledgements missing, all silent partners escalated: {row['escalated']}")
+    measurements = {
+        "evidence": evidence_rows,
+        "withdrawal": lambda: withdrawal_rows(chosen.partners, chosen.silent, chosen.rounds),
+    }
+    wanted = [chosen.only] if chosen.only else list(measurements)
+    report_groups((measurements[name]() for name in wanted), chosen.json)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """How long a checkpoint waits until enough witnesses have cosigned it, or a later one that contains it.
 
-    python -m tests.bench.witnesses [--url postgresql://…] [--seconds 60] [--rate 20]
+    python -m tests.bench.witnesses [--url postgresql://…] [--seconds 60] [--rate 20] [--json FILE]
 
 A real log and three real `handschlag witness run` processes over HTTP, policy 2 of 3; the goal is 60 s for 99 % of
 checkpoints. Three runs: all there; one away throughout; one away and another standing still for half of the time.
@@ -11,9 +11,11 @@ import argparse
 import os
 import signal
 import statistics
+import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import requests
@@ -30,6 +32,7 @@ from shared.database import Database
 from shared.merkle import root_of
 from shared.notes import AddCheckpoint, Checkpoint, VerifierKey, claimed_checkpoint, log_verifier_key, sign_note
 from shared.witness import Policy
+from tests.bench.table import Row, percentile, report_groups
 from tests.support.servers import free_ports
 from tests.support.witnesses import WitnessProcess, running
 
@@ -136,27 +139,31 @@ def at_the_least() -> float:
         return statistics.median(times)
 
 
-def main() -> None:
+def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--url")
     options.add_argument("--seconds", type=float, default=60.0)
     options.add_argument("--rate", type=float, default=20.0, help="entries a second")
+    options.add_argument("--json", type=Path, metavar="FILE", help="put the figures into this file, too")
     chosen = options.parse_args()
     telemetry.set_up("bench", log_level="error")
-    print(f"one cosignature over HTTP, kept durably: {1000 * at_the_least():.1f} ms")
-    print(f"{'':34} {'checkpoints':>12} {'p50 s':>8} {'p99 s':>8} {'max s':>8} {'in 60 s':>8}")
+    report_groups(groups(chosen), chosen.json)
+    return 0
+
+
+def groups(chosen: argparse.Namespace) -> Iterator[list[Row]]:
+    least = at_the_least()
     for title, away, halting in (
         ("three witnesses", False, False),
         ("one of them away", True, False),
         ("one away, one still half the time", True, True),
     ):
         waits = measure(chosen.url, chosen.seconds, chosen.rate, away=away, halting=halting)
-        within = sum(wait <= GOAL for wait in waits) / len(waits)
-        cells = (waits[len(waits) // 2], waits[int(len(waits) * 0.99)], waits[-1])
-        print(
-            f"{title:34} {len(waits):12} " + " ".join(f"{cell:8.2f}" for cell in cells) + f" {within:8.1%}", flush=True
-        )
+        yield [
+            Row("witnesses", f"checkpoint → quorum, {title}, {name}", percentile(waits, share), None, least, "s", goal)
+            for name, share, goal in (("p50", 0.5, ""), ("p99", 0.99, f"goal: {GOAL:.0f} s"), ("longest", 1.0, ""))
+        ]
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
