@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from shared.errors import NotFound
 from tests.gateway.test_sign_in import csrf, page, sign_in
 from tests.gateway.world import ME, OTHER, SOME_ID, World
 
@@ -34,6 +35,9 @@ def disclosed(mark: str, **more: Any) -> dict[str, Any]:
 
 
 def filled(world: World, *entries: dict[str, Any]) -> None:
+    kind = {"body": "jobcenter", "domain": "sgb_ii"}
+    agency = {"agency_id": "jobcenter", "name": "Jobcenter Musterstadt", "kind": kind, "version": 1}
+    world.calls.answers["exchange.agency"] = agency
     world.calls.answers["exchange.ledger"] = {"items": list(entries)}
     world.calls.answers["cases.looks"] = {
         "items": [
@@ -80,8 +84,16 @@ def test_what_four_services_know_stands_in_one_order_newest_first(world: World) 
     filled(world, disclosed(NEW), disclosed(OLD))
     found = world.ask("citizen", "GET", "/ledger").json
     assert [each["kind"] for each in found["items"]] == ["disclosure", "look", "look", "log_read", "disclosure"]
-    assert all(each["on_behalf_of"] == "jobcenter" for each in found["items"])
+    assert {(each["on_behalf_of"], each["on_behalf_of_name"]) for each in found["items"]} == {
+        ("jobcenter", "Jobcenter Musterstadt")
+    }
     assert found["next"] is None
+
+
+def test_an_agency_that_has_not_registered_itself_is_called_by_its_id(world: World) -> None:
+    filled(world)
+    world.calls.answers["exchange.agency"] = NotFound("agency.unknown")
+    assert {each["on_behalf_of_name"] for each in world.ask("citizen", "GET", "/ledger").json["items"]} == {"jobcenter"}
 
 
 def test_a_page_ends_where_the_next_one_begins(world: World) -> None:
@@ -89,7 +101,7 @@ def test_a_page_ends_where_the_next_one_begins(world: World) -> None:
     found = world.ask("citizen", "GET", "/ledger?limit=2").json
     assert [each["kind"] for each in found["items"]] == ["disclosure", "look"]
     world.ask("citizen", "GET", f"/ledger?limit=2&before={found['next']}")
-    assert {question["before"] for _, _, question, _ in world.calls.asked[-4:]} == {found["next"]}
+    assert {question["before"] for _, _, question, _ in world.calls.asked[-5:-1]} == {found["next"]}
 
 
 def test_a_citizen_learns_which_agency_looked_and_not_which_of_its_people(world: World) -> None:
@@ -142,15 +154,15 @@ def test_the_page_tells_it_in_german_and_marks_what_a_program_did(world: World) 
         "Rentenversicherung",
         "automatischer Abruf",
         "Kontaktdaten",
-        "§ 69 Abs. 1 Nr. 1 SGB X",
+        "§\N{NO-BREAK SPACE}69 Abs.\N{NO-BREAK SPACE}1 Nr.\N{NO-BREAK SPACE}1 SGB\N{NO-BREAK SPACE}X",
         "nicht weitergegeben",
         "nicht genannt, zum Schutz anderer",
         "angesehen, 3 Mal",
         "Ihre Einschätzung",
-        "§ 67b Abs. 1 Satz 2 SGB X",
+        "§\N{NO-BREAK SPACE}67b Abs.\N{NO-BREAK SPACE}1 Satz\N{NO-BREAK SPACE}2 SGB\N{NO-BREAK SPACE}X",
         "Protokoll über Sie gelesen",
         "02.03.2026 11:00",
-        "im Auftrag von jobcenter",
+        "im Auftrag von Jobcenter Musterstadt",
         "Empfänger über Berichtigung informiert",
     ):
         assert told in text, told

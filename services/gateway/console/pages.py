@@ -1,6 +1,7 @@
 """The pages themselves. Reads and changes go through the same operations as the interface does."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from urllib.parse import urlsplit
 
@@ -53,6 +54,7 @@ OWN_WORDS = {
 }
 """What a citizen says by a button on their own page."""
 
+_TOGETHER = re.compile(r"(§§?|Art\.|Abs\.|Satz|Nr\.|Buchst\.|SGB) ")
 ROLE_NAMES = {
     "citizen": "Bürgerin oder Bürger",
     "case_worker": "Fallmanagement",
@@ -72,6 +74,7 @@ def blueprint(
     pages.add_app_template_filter(_moment, "moment")
     pages.add_app_template_filter(_category, "category")
     pages.add_app_template_filter(_purpose, "purpose")
+    pages.add_app_template_filter(_norms, "norms")
     pages.after_request(_kept_nowhere)
 
     def sign_in() -> SignIn:
@@ -219,6 +222,11 @@ def _moment(moment: datetime | str) -> str:
 
 def _category(name: str) -> str:
     return present_law().vocabulary.categories.get(name, name)
+
+
+def _norms(norms: Iterable[str]) -> str:
+    """Citations that break at the end of a line only where a reader would."""
+    return "; ".join(_TOGETHER.sub("\\1\N{NO-BREAK SPACE}", norm) for norm in norms)
 
 
 def _purpose(name: str) -> str:

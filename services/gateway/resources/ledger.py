@@ -6,7 +6,9 @@ from datetime import date
 
 from services.gateway.auth import CITIZEN
 from services.gateway.operations import Desk, Resource, require_limit
+from services.gateway.resources.agencies import AgencyView, WhichAgency
 from shared.domain import value
+from shared.errors import NotFound
 from shared.law import norms_of_look
 
 ledger = Resource("ledger", "What happened with the data of a person, newest first.")
@@ -35,14 +37,15 @@ class LedgerItem:
     """One thing that happened. `kind`: `disclosure`, `look` (somebody of the agency looked into the file), `log_read`.
 
     `automatic`: a program asked by itself. `norms` is the basis, `what` names what was looked at. `on_behalf_of` is the
-    agency that answers for it. To contest it, make a request for rectification with this `record`. People are named to
-    the agency's own staff only.
+    agency that answers for it, by id and by name. To contest it, make a request for rectification with this `record`.
+    People are named to the agency's own staff only.
     """
 
     kind: str
     at: str
     record: str
     on_behalf_of: str
+    on_behalf_of_name: str
     automatic: bool
     refused: bool
     state: str
@@ -133,20 +136,29 @@ def read_ledger(desk: Desk, asked: LedgerQuestion) -> LedgerPage:
     """Read what happened with a person's data."""
     limit = require_limit(asked.limit, LONGEST_PAGE)
     question = LedgerOf(person_id=str(desk.person(asked.person_id)), before=asked.before, limit=limit)
-    staff, agency = desk.asker.role != CITIZEN, desk.asker.agency
+    staff = desk.asker.role != CITIZEN
     found = [
-        *(_disclosed(each, agency) for each in desk.ask("exchange", "ledger", question, DisclosedPage).items),
+        *(_disclosed(each) for each in desk.ask("exchange", "ledger", question, DisclosedPage).items),
         *(
-            _looked(each, agency, staff=staff)
+            _looked(each, staff=staff)
             for keeper in ("cases", "health")
             for each in desk.ask(keeper, "looks", question, LookPage).items
         ),
-        *(_read(each, agency) for each in desk.ask("audit", "reads_of_person", question, ReadPage).items),
+        *(_read(each) for each in desk.ask("audit", "reads_of_person", question, ReadPage).items),
     ]
-    newest = _newest(found)
+    agency, name = desk.asker.agency, _name_of(desk, desk.asker.agency)
+    newest = [replace(each, on_behalf_of=agency, on_behalf_of_name=name) for each in _newest(found)]
     return LedgerPage(
         items=tuple(newest[:limit]), next=newest[limit - 1].mark if len(newest) >= limit and newest else None
     )
+
+
+def _name_of(desk: Desk, agency: str) -> str:
+    """Its name; an agency that has not registered itself yet is called by its id."""
+    try:
+        return desk.ask("exchange", "agency", WhichAgency(agency_id=agency), AgencyView).name
+    except NotFound:
+        return agency
 
 
 def _newest(items: Iterable[LedgerItem]) -> list[LedgerItem]:
@@ -158,6 +170,7 @@ NOTHING = LedgerItem(
     at="",
     record="",
     on_behalf_of="",
+    on_behalf_of_name="",
     automatic=False,
     refused=False,
     state="",
@@ -178,13 +191,12 @@ NOTHING = LedgerItem(
 )
 
 
-def _disclosed(each: Disclosed, agency: str) -> LedgerItem:
+def _disclosed(each: Disclosed) -> LedgerItem:
     return replace(
         NOTHING,
         kind="disclosure",
         at=each.at,
         record=f"disclosure:{each.disclosure_id}",
-        on_behalf_of=agency,
         automatic=each.automatic,
         refused=each.refused,
         state=each.state,
@@ -203,13 +215,12 @@ def _disclosed(each: Disclosed, agency: str) -> LedgerItem:
     )
 
 
-def _looked(each: Look, agency: str, *, staff: bool) -> LedgerItem:
+def _looked(each: Look, *, staff: bool) -> LedgerItem:
     return replace(
         NOTHING,
         kind="look",
         at=each.at,
         record=f"look:{each.what}",
-        on_behalf_of=agency,
         automatic=each.automatic,
         norms=norms_of_look(each.what),
         what=each.what,
@@ -219,13 +230,12 @@ def _looked(each: Look, agency: str, *, staff: bool) -> LedgerItem:
     )
 
 
-def _read(each: Read, agency: str) -> LedgerItem:
+def _read(each: Read) -> LedgerItem:
     return replace(
         NOTHING,
         kind="log_read",
         at=each.at,
         record=f"log_read:{each.index}",
-        on_behalf_of=agency,
         what=each.way,
         state=each.role,
         log=each.log,
