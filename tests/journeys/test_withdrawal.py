@@ -1,15 +1,20 @@
 """Everything taken back in one step, in both set-ups: stopped, taken back, confirmed, and shown to the officer."""
 
+import json
 import time
 from typing import Any
 
+import sqlalchemy as sa
+from kombu import Connection
+
 from services.command.demo.world import PARTNERS
+from services.exchange.partner_queue import Kind, Place, queue
 from tests.journeys.acting import Office, new_key
 from tests.journeys.plain_httpx import acknowledgement
 from tests.support.platform import Platform
 
 Json = dict[str, Any]
-_, INSURER = PARTNERS
+PENSION, INSURER = PARTNERS
 
 
 def until(read: Any, done: Any) -> Json:
@@ -52,3 +57,34 @@ def test_a_withdrawal_in_one_step_reaches_everybody_and_its_report_says_so(platf
     (confirmed,) = (each for each in found["recipients"] if each["disclosure_id"] == reached)
     assert confirmed["retracted_at"] <= confirmed["told_at"] <= confirmed["acknowledged_at"]
     assert reached not in [each["disclosure_id"] for each in office.auditor.get("/withdrawals")["items"]]
+
+
+def test_what_was_leaving_under_a_consent_that_rests_now_is_fetched_out_of_the_brokers_queue(
+    deployed_platform: Platform,
+) -> None:
+    """As after a kill between "it leaves" and "it left": nobody noted that it arrived, and the partner reads nothing
+    meanwhile.
+    """
+    office = Office(deployed_platform).open()
+    person = office.person()
+    consent = office.consent(person, PENSION, ["master_data"])
+    disclosure = office.disclose(person, PENSION, ["master_data"])["disclosure_id"]
+    assert until(lambda: {"ids": lying_unread(deployed_platform)}, lambda found: disclosure in found["ids"])
+    database = sa.create_engine(deployed_platform.settings.database_url("exchange"))
+    here = (queue.c.disclosure_id == disclosure) & (queue.c.kind == Kind.DISCLOSURE.value)
+    office.worker.post(f"/consents/{consent}/pause", {}, new_key())
+    with database.begin() as tx:
+        tx.execute(sa.update(queue).where(here).values(state=Place.LEAVING.value))
+    found = until(
+        lambda: office.worker.get(f"/disclosures/{disclosure}"), lambda known: known["state"] != "handed_over"
+    )
+    database.dispose()
+    assert found["state"] == "stopped"
+    assert disclosure not in lying_unread(deployed_platform)
+
+
+def lying_unread(platform: Platform) -> list[str]:
+    """The ids in the pension insurer's queue, where they stay."""
+    with Connection(platform.broker_url(PENSION)) as connection, connection.channel() as channel:
+        letters = iter(lambda: channel.basic_get(f"partner.{PENSION}"), None)
+        return [json.loads(letter.body)["id"] for letter in letters]
