@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from kombu import Connection
 from sqlalchemy.engine import make_url
 
+from shared.domain import Recorded
 from shared.errors import Unavailable
 from shared.eventstore import create_all
 from shared.messaging import Inbox, Publisher, bind_inbox, set_up
@@ -36,6 +37,7 @@ from tests.support.servers import NoServerError, Postgres, RabbitMQ, private_pos
 T = TypeVar("T")
 ROLES = ("writer", "relay", "projector", "hearer")
 NAMES = {"writer": "writer", **{f"{role} {n}": role for role in ROLES[1:] for n in (1, 2)}}
+FEW = 100
 REST_WITHIN = 120.0
 QUIET_SECONDS = 1.5
 ATTEMPTS = 20
@@ -158,13 +160,23 @@ class Scene:
             subprocess.run(command, check=False, stderr=subprocess.DEVNULL, cwd="/", **identity)
 
     def deliver_again(self, chance: random.Random) -> None:
-        """Messages that were heard long ago, in any order, and each of them more than once."""
-        records = patiently(lambda: self.teller.store.follow(0, 500))
+        """Messages that were heard already, in any order, and each of them more than once."""
+        records = patiently(self._heard)
         messages = [message for record in records for message in messages_of(outbound, record)] * 2
         chance.shuffle(messages)
         publisher = Publisher(self.rabbitmq.url, TELLER)
         publisher.publish(messages)
         publisher.close()
+
+    def _heard(self) -> list[Recorded]:
+        """The first of them, as soon as there are some."""
+        ends = time.monotonic() + REST_WITHIN
+        while True:
+            known = {event_id for (event_id,) in _rows(self.hearer, "select event_id from heard_notes")}
+            found = [record for record in self.teller.store.follow(0, 500) if record.event_id in known]
+            if len(found) >= FEW or time.monotonic() > ends:
+                return found
+            time.sleep(0.25)
 
     def order(self, name: str, text: str = "") -> None:
         """Tell the processes something (see `part`); without a text the order is taken back."""
