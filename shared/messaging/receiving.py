@@ -1,6 +1,7 @@
 """Reading a queue: what arrives is held in a list, never more than the prefetch, until it is acknowledged."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from amqp.transport import TCPTransport
@@ -8,6 +9,7 @@ from kombu import Connection, Queue
 from kombu import Consumer as KombuConsumer
 
 READ_AHEAD = 8192
+AT_HAND = 0.002
 
 
 def consuming(connection: Connection, queue: str, prefetch: int) -> list[Any]:
@@ -38,10 +40,25 @@ def _read_ahead(connection: Connection) -> None:
 
 def collect(connection: Connection, received: list[Any], most: int, patience: float = 0.5) -> None:
     """Wait for a message, then take what else is there, up to `most`."""
-    at_hand = 0 if connection.transport_cls == "inproc" else 0.002
     with suppress(TimeoutError):
         if not received:
             connection.drain_events(timeout=patience)
-        while len(received) < most:
-            connection.drain_events(timeout=at_hand)
+        with _at_hand(connection) as timeout:
+            while len(received) < most:
+                connection.drain_events(timeout=timeout)
     connection.heartbeat_check()
+
+
+@contextmanager
+def _at_hand(connection: Connection) -> Iterator[float]:
+    """The patience for what is there already. The socket has it meanwhile, or py-amqp would set it twice a frame."""
+    if connection.transport_cls == "inproc":
+        yield 0
+        return
+    socket = connection.connection.transport.sock
+    usual = socket.gettimeout()
+    socket.settimeout(AT_HAND)
+    try:
+        yield AT_HAND
+    finally:
+        socket.settimeout(usual)

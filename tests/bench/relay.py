@@ -28,7 +28,7 @@ from sqlalchemy.engine import make_url
 from shared import telemetry
 from shared.clock import SystemClock
 from shared.config import Settings
-from shared.database import Database
+from shared.database import Database, after_commit
 from shared.domain import Recorded, value
 from shared.eventstore import Bookmark, EventStore
 from shared.eventstore.store import uuid7
@@ -164,16 +164,17 @@ class Told:
     notebook: str
 
 
-def count_one(_context: object, tx: sa.Connection, seen: Told, _message: Message) -> None:
-    count_all(_context, tx, [seen], [_message])
+def count_one(context: "Hearing", tx: sa.Connection, seen: Told, message: Message) -> None:
+    count_all(context, tx, [seen], [message])
 
 
-def count_all(_context: object, tx: sa.Connection, seen: Sequence[Told], _messages: Sequence[Message]) -> None:
+def count_all(context: "Hearing", tx: sa.Connection, seen: Sequence[Told], _messages: Sequence[Message]) -> None:
     """One row per notebook, as many times up as it was told of."""
     times: dict[str, int] = {}
     for each in seen:
         times[each.notebook] = times.get(each.notebook, 0) + 1
     tx.execute(COUNT_UP, [{"notebook": name, "times": count} for name, count in sorted(times.items())])
+    after_commit(tx, lambda: context.committed(len(seen)))
 
 
 def fill_queue(bench: Bench, count: int) -> None:
@@ -198,7 +199,7 @@ def fill_queue(bench: Bench, count: int) -> None:
 
 
 def consumer(bench: Bench, handler: Handler) -> float:
-    """Ours: batches, one transaction and one acknowledgement for each."""
+    """Ours: batches, one transaction and one acknowledgement for each; until the last of them is committed."""
     fill_queue(bench, bench.events)
     with bench.database.write() as tx:
         tx.execute(sa.delete(totals))
@@ -207,17 +208,17 @@ def consumer(bench: Bench, handler: Handler) -> float:
     thread = threading.Thread(target=ours.run, args=(stop,))
     began = time.perf_counter()
     thread.start()
-    while counted(bench) < bench.events:
-        time.sleep(0.005)
+    hearing.heard_all.wait()
     taken = time.perf_counter() - began
     stop.set()
     thread.join()
+    assert counted(bench) == bench.events
     return bench.events / taken
 
 
 def counted(bench: Bench) -> int:
     with bench.database.read() as tx:
-        return int(tx.execute(sa.select(sa.func.coalesce(sa.func.sum(totals.c.times), 0))).scalar_one())
+        return int(tx.execute(sa.select(sa.func.sum(totals.c.times))).scalar_one())
 
 
 class Hearing:
@@ -226,6 +227,12 @@ class Hearing:
     def __init__(self, bench: Bench) -> None:
         self.name, self.settings = "bench-hearing", bench.settings
         self.database, self.clock = bench.database, bench.clock
+        self.missing, self.heard_all = bench.events, threading.Event()
+
+    def committed(self, count: int) -> None:
+        self.missing -= count
+        if self.missing <= 0:
+            self.heard_all.set()
 
 
 def one_by_one(bench: Bench) -> float:
