@@ -126,7 +126,7 @@ class Copies:
         found = person.registered
         if found is None or isinstance(found.name, Erased):
             return None
-        born = known(found.birth_date, None)
+        born, restricted = known(found.birth_date, None), person.restricted
         return {
             "kind": "person",
             "id": person_id,
@@ -134,7 +134,8 @@ class Copies:
             "name": found.name,
             "birth_date": born.isoformat() if born else None,
             "contact": known(found.contact, None),
-            "restricted_since": person.restricted.on.isoformat() if person.restricted else None,
+            "restricted_since": restricted.on.isoformat() if restricted else None,
+            "restricted_until": restricted.until.isoformat() if restricted and restricted.until else None,
             **_note(person.contested.note if person.contested else ""),
         }
 

@@ -4,7 +4,7 @@ from datetime import date
 
 from services.cases.domain.case import Case, CaseEvent, CloseCase, ConfirmSafetyCheck, HandOverCase, OpenCase
 from services.cases.domain.file_entry import FileEntry, RecordEntry
-from services.cases.domain.person import Person, RegisterPerson
+from services.cases.domain.person import LiftRestriction, Person, RegisterPerson
 from shared.domain import Receipt
 from shared.errors import Conflict, Invalid, NotFound
 from shared.eventstore import AgencyStore
@@ -13,6 +13,12 @@ from shared.law import health_categories, is_category
 
 def register_person(command: RegisterPerson, store: AgencyStore, *, command_id: str) -> Receipt:
     return store.create(Person, command.person_id, lambda person: person.register(command), command_id=command_id)
+
+
+def lift_restriction(command: LiftRestriction, store: AgencyStore, today: date, *, command_id: str) -> Receipt:
+    return store.change(
+        Person, command.person_id, lambda person: person.lift_restriction(command, today), command_id=command_id
+    )
 
 
 def open_case(command: OpenCase, store: AgencyStore, today: date, *, command_id: str) -> Receipt:

@@ -104,7 +104,7 @@ class Files:
 
     store: AgencyStore
 
-    def person(self, person_id: str) -> PersonView:
+    def person(self, person_id: str, today: date) -> PersonView:
         person, version = self.store.load(Person, person_id)
         if not person.registered:
             raise NotFound("person.unknown")
@@ -115,7 +115,7 @@ class Files:
             birth_date=known.birth_date,
             contact=known.contact,
             version=version,
-            restricted=person.restricted is not None,
+            restricted=person.restricted_on(today),
         )
 
     def case(self, case_id: str) -> CaseView:

@@ -8,7 +8,7 @@ from services.cases.domain.breach import RecordBreach, RecordNotice
 from services.cases.domain.case import CloseCase, ConfirmSafetyCheck, HandOverCase, OpenCase
 from services.cases.domain.erasure import OrderErasure
 from services.cases.domain.file_entry import RecordEntry
-from services.cases.domain.person import RegisterPerson
+from services.cases.domain.person import LiftRestriction, RegisterPerson
 from services.cases.domain.rights_request import AssignRequest, ExtendRequest, RequestRight
 from services.cases.erasing import Eraser, Order
 from services.cases.projections import FILES, RIGHTS
@@ -59,9 +59,13 @@ class CasesService:
 
     @runtime.rpc
     def person(self, question: PersonQuestion, caller: Caller) -> PersonView:
-        found = Files(self._of(caller)).person(question.person_id)
+        found = Files(self._of(caller)).person(question.person_id, self.clock.today())
         note_look(self.context, caller, question.person_id, "person", automatic=question.automatic)
         return found
+
+    @runtime.rpc
+    def lift_restriction(self, command: LiftRestriction, caller: Caller) -> Receipt:
+        return handlers.lift_restriction(command, self._of(caller), self.clock.today(), command_id=caller.command_id)
 
     @runtime.rpc
     def open_case(self, command: OpenCase, caller: Caller) -> Receipt:

@@ -47,6 +47,7 @@ GRANTS: Mapping[str, frozenset[str]] = {
     "exchange.directory": frozenset({OPERATOR, CASE_WORKER}),
     "cases.register_person": frozenset({CASE_WORKER}),
     "cases.person": frozenset({CASE_WORKER}),
+    "cases.lift_restriction": frozenset({CASE_WORKER}),
     "cases.open_case": frozenset({CASE_WORKER}),
     "cases.case": frozenset({CASE_WORKER}),
     "cases.cases": frozenset({CASE_WORKER}),

@@ -1,7 +1,6 @@
 """Files go when their time is over: counted from the newest record and the end of the case, and by nobody's order."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -73,16 +72,6 @@ def test_the_schedule_has_one_rest_which_is_no_duty_and_no_period_is_shorter() -
     named = [category for period in periods() for category in period.categories]
     assert len(named) == len(set(named))
     assert all(is_category(category) for category in named)
-
-
-@pytest.fixture
-def clock(jobcenter: Workplace) -> Iterator[FixedClock]:
-    """The clock of the platform; after the test it is as before."""
-    found = jobcenter.platform.contexts["cases"].clock
-    assert isinstance(found, FixedClock)
-    before = found.moment
-    yield found
-    found.moment = before
 
 
 def at(clock: FixedClock, day: date) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.cases.copies import CopyPage, CopyQuestion
+from services.cases.domain.person import LiftRestriction, Person
 from services.cases.domain.rights_request import (
     AssignRequest,
     ExtendRequest,
@@ -24,7 +25,7 @@ from services.health.copies import CopyPage as HealthPage
 from services.health.copies import CopyQuestion as HealthQuestion
 from shared.domain import Json, Receipt, known
 from shared.errors import Invalid, NotFound, Refused
-from tests.support.clock import NOON
+from tests.support.clock import NOON, FixedClock
 from tests.support.workplace import Workplace, fresh, request_of
 
 CHECKED: Json = {"identity_verified": True, "access_exception_83": False}
@@ -300,6 +301,50 @@ def test_restricted_data_are_kept_and_go_nowhere(jobcenter: Workplace) -> None:
     opened = answer(jobcenter, access, Outcome.GRANTED, **CHECKED)
     assert opened.answer is not None
     assert opened.answer.outcome is Outcome.GRANTED
+
+
+def is_restricted(office: Workplace, person_id: str) -> bool:
+    return office.ask("cases", "person", PersonQuestion(person_id=person_id), PersonView).restricted
+
+
+def lift(office: Workplace, person_id: str, informed_on: date, by: str = "beck") -> None:
+    wanted = LiftRestriction(person_id=person_id, informed_on=informed_on, by=by)
+    office.ask("cases", "lift_restriction", wanted, Receipt)
+
+
+def test_a_restriction_ends_on_its_day_and_a_new_one_may_follow(jobcenter: Workplace, clock: FixedClock) -> None:
+    partner, person_id = jobcenter.partner(), jobcenter.person()
+    until = NOON.date() + timedelta(days=30)
+    answer(jobcenter, ask_for(jobcenter, person_id, Right.RESTRICTION), Outcome.GRANTED, until=until)
+    clock.moment = NOON + timedelta(days=29)
+    assert is_restricted(jobcenter, person_id)
+    assert jobcenter.request(request_of(person_id, partner, "master_data")).state is State.DENIED
+    clock.moment = NOON + timedelta(days=30)
+    assert not is_restricted(jobcenter, person_id)
+    assert jobcenter.request(request_of(person_id, partner, "master_data")).state is State.PERMITTED
+    answer(jobcenter, ask_for(jobcenter, person_id, Right.RESTRICTION), Outcome.GRANTED)
+    assert is_restricted(jobcenter, person_id)
+
+
+def test_a_restriction_is_lifted_after_the_person_was_told(jobcenter: Workplace) -> None:
+    """Art. 18 Abs. 3 DSGVO."""
+    partner, person_id, today = jobcenter.partner(), jobcenter.person(), NOON.date()
+    answer(jobcenter, ask_for(jobcenter, person_id, Right.RESTRICTION), Outcome.GRANTED)
+    with pytest.raises(Invalid, match=r"restriction.invalid") as refused:
+        lift(jobcenter, person_id, today + timedelta(days=1), by=" ")
+    assert [problem.pointer for problem in refused.value.problems] == ["/decided_by", "/informed_on"]
+    assert is_restricted(jobcenter, person_id)
+    for _ in range(2):
+        lift(jobcenter, person_id, today)
+    assert not is_restricted(jobcenter, person_id)
+    assert jobcenter.request(request_of(person_id, partner, "master_data")).state is State.PERMITTED
+    events = jobcenter.platform.contexts["cases"].store.agency(jobcenter.agency).read(Person, person_id)
+    assert [type(each.event).__name__ for each in events].count("RestrictionLifted") == 1
+
+
+def test_nobody_lifts_the_restriction_of_somebody_unknown(jobcenter: Workplace) -> None:
+    with pytest.raises(NotFound, match=r"person.unknown"):
+        lift(jobcenter, fresh("person"), NOON.date())
 
 
 def test_an_objection_that_is_granted_stands_in_the_register_of_the_persons_will(jobcenter: Workplace) -> None:

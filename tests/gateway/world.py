@@ -238,6 +238,10 @@ REQUESTS: dict[str, tuple[str, Any]] = {
     "exchange.directory": ("/directory?name=biberach&limit=10", None),
     "cases.register_person": ("/persons", {"name": "Ayşe Demir", "birth_date": "1990-05-04"}),
     "cases.person": (f"/persons/{ME}", None),
+    "cases.lift_restriction": (
+        f"/persons/{ME}/restriction/lifting",
+        {"informed_on": "2026-03-01", "decided_by": "weber"},
+    ),
     "cases.open_case": ("/cases", {"person_id": ME, "main_companion": "weber"}),
     "cases.case": (f"/cases/{SOME_ID}", None),
     "cases.cases": (f"/cases?person_id={ME}", None),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from shared.domain import Command, Event, Personal, command, event
-from shared.errors import NotFound, Refused
+from shared.errors import Invalid, NotFound, Refused
 
 
 @command
@@ -17,6 +17,17 @@ class RegisterPerson(Command):
     name: Personal[str]
     birth_date: Personal[date]
     contact: Personal[str | None] = None
+
+
+@command
+class LiftRestriction(Command):
+    """End a restriction of the processing. `informed_on` is when the person was told before (Art. 18 Abs. 3 DSGVO),
+    `by` who decided.
+    """
+
+    person_id: str
+    informed_on: date
+    by: str
 
 
 @event(version=1)
@@ -51,7 +62,9 @@ class PersonContested(Event):
 
 @event(version=1)
 class ProcessingRestricted(Event):
-    """The data are kept and used for nothing else (Art. 18 DSGVO, § 84 Abs. 3 SGB X), until a day or until lifted."""
+    """The data are kept and used for nothing else (Art. 18 DSGVO, § 84 Abs. 3 SGB X): until it is lifted, or up to the
+    day before `until`.
+    """
 
     person_id: str
     request_id: str
@@ -60,9 +73,11 @@ class ProcessingRestricted(Event):
     on: date
 
 
-@event(version=1)
+@event(version=2)
 class RestrictionLifted(Event):
     on: date
+    by: str
+    informed_on: date | None
 
 
 PersonEvent = PersonRegistered | PersonRectified | PersonContested | ProcessingRestricted | RestrictionLifted
@@ -98,11 +113,26 @@ class Person:
 
     def restrict(self, restriction: ProcessingRestricted) -> list[PersonEvent]:
         self.known()
-        return [] if self.restricted else [restriction]
+        return [] if self.restricted_on(restriction.on) else [restriction]
 
-    def lift_restriction(self, today: date) -> list[PersonEvent]:
+    def restricted_on(self, day: date) -> bool:
+        """Whether the data may be used for nothing else on that day."""
+        return self.restricted is not None and (self.restricted.until is None or day < self.restricted.until)
+
+    def lift_restriction(self, wanted: LiftRestriction, today: date) -> list[PersonEvent]:
+        """Not before the person was told of it. Lifting what is not restricted changes nothing."""
         self.known()
-        return [RestrictionLifted(on=today)] if self.restricted else []
+        faults = []
+        if not wanted.by.strip():
+            faults.append(("/decided_by", "nobody answers for it", "name the person who decided"))
+        if wanted.informed_on > today:
+            told = "the person has to be told before (Art. 18 Abs. 3 DSGVO)"
+            faults.append(("/informed_on", told, "lift it when that was done"))
+        if faults:
+            raise Invalid("restriction.invalid", "the restriction cannot be lifted so", problems=faults)
+        if not self.restricted_on(today):
+            return []
+        return [RestrictionLifted(on=today, by=wanted.by, informed_on=wanted.informed_on)]
 
     def known(self) -> PersonRegistered:
         """Raises `NotFound` when the agency does not know the person."""

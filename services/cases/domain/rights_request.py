@@ -131,7 +131,7 @@ class RequestReminded(Event):
 class RightAnswered(Event):
     """`opened` and `closed` are the categories of an access; `log` and `index` its entry in the audit log.
 
-    `until` is the day on which a restriction ends, `erasure_id` the operation that erases.
+    `until` is the first day on which a restriction holds no more, `erasure_id` the operation that erases.
     """
 
     person_id: str

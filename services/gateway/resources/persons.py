@@ -58,3 +58,30 @@ def register_person(desk: Desk, new: NewPerson) -> WhichPerson:
     command = RegisterPerson(person_id=person_id, name=new.name, birth_date=new.birth_date, contact=new.contact)
     desk.tell("cases", "register_person", command)
     return WhichPerson(person_id=person_id)
+
+
+@value
+class Lifting:
+    """`informed_on` is the day on which the person was told before (Art. 18 Abs. 3 DSGVO). A program names the person
+    who decided as `decided_by`.
+    """
+
+    person_id: str
+    informed_on: date
+    decided_by: str | None = None
+
+
+@value
+class LiftRestriction:
+    person_id: str
+    informed_on: date
+    by: str
+
+
+@persons.changes("POST", "/persons/<person_id>/restriction/lifting", "cases.lift_restriction", shows=person, status=200)
+def lift_restriction(desk: Desk, lifting: Lifting) -> WhichPerson:
+    """End a restriction of the processing, after the person was told."""
+    by = lifting.decided_by or ("" if desk.asker.machine else desk.asker.sub)
+    command = LiftRestriction(person_id=lifting.person_id, informed_on=lifting.informed_on, by=by)
+    desk.tell("cases", "lift_restriction", command)
+    return WhichPerson(person_id=lifting.person_id)

@@ -179,7 +179,7 @@ class RightAnswer:
 
     Of an access: `identity_verified`, `access_exception_83`, `third_party_interests_override` (not stated: nothing
     opens). Of an erasure: `unlawful`. Of a rectification: `corrected` with what is right, `record` if the request names
-    none. `until` ends a restriction.
+    none. `until` is the first day on which a restriction holds no more.
     """
 
     request_id: str
