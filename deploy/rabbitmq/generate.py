@@ -35,7 +35,16 @@ from typing import Any
 import click
 
 from shared.identity import CallRules
-from shared.messaging import DELIVERY_LIMIT, PARTNERS, RPC_EXCHANGE, UNROUTED, events_exchange, hearing, inbox_queue
+from shared.messaging import (
+    DELIVERY_LIMIT,
+    PARTNERS,
+    RPC_EXCHANGE,
+    UNROUTED,
+    events_exchange,
+    hearing,
+    inbox_queue,
+    unrouted_queue,
+)
 
 Json = dict[str, Any]
 Calls = Mapping[str, Mapping[str, list[str]]]
@@ -184,7 +193,7 @@ def definitions(
             *(exchange(f"{name}.dead", "fanout") for name in SERVICES),
         ],
         "queues": [
-            queue(UNROUTED),
+            queue(UNROUTED, **unrouted_queue().queue_arguments),
             *(queue(f"{name}.inbox", **inbox_queue(name).queue_arguments) for name in SERVICES),
             *(queue(f"{name}.dead") for name in SERVICES),
             queue(f"{GATEWAY}.inbox"),

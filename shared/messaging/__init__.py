@@ -24,6 +24,7 @@ from shared.messaging.topology import (
     inbox_queue,
     matches,
     set_up,
+    unrouted_queue,
 )
 
 __all__ = [
@@ -47,4 +48,5 @@ __all__ = [
     "matches",
     "message_of",
     "set_up",
+    "unrouted_queue",
 ]

@@ -10,6 +10,7 @@ import shared.transport
 
 RPC_EXCHANGE = "nameko-rpc"
 UNROUTED = "handschlag.unrouted"
+UNROUTED_KEPT = 10_000
 PARTNERS = "handschlag.partners"
 DELIVERY_LIMIT = 20
 INBOX_DELIVERY_LIMIT = 100
@@ -35,6 +36,13 @@ def own_queue(name: str, service: str) -> Queue:
     return Queue(name, durable=True, queue_arguments=arguments)
 
 
+def unrouted_queue() -> Queue:
+    """The newest of what nobody hears, for whoever looks why. A broker does not fill its disk with it: all of it stands
+    in the stores.
+    """
+    return Queue(UNROUTED, durable=True, queue_arguments={"x-queue-type": "quorum", "x-max-length": UNROUTED_KEPT})
+
+
 def events_exchange(service: str) -> Exchange:
     """The exchange of what a service tells; what nobody wants there is kept in `handschlag.unrouted`."""
     return Exchange(f"{service}.events", type="topic", durable=True, arguments={"alternate-exchange": UNROUTED})
@@ -48,7 +56,7 @@ def set_up(url: str, service: str, sources: Iterable[str] = ()) -> None:
     with connected(url) as connection:
         unrouted = Exchange(UNROUTED, type="fanout", durable=True)
         if provide_exchange(connection, unrouted):
-            provide_queue(connection, Queue(UNROUTED, queue_arguments={"x-queue-type": "quorum"}))
+            provide_queue(connection, unrouted_queue())
             bind(connection, UNROUTED, UNROUTED, "")
         provide_exchange(connection, Exchange(RPC_EXCHANGE, type="topic", durable=True))
         for name in sorted({service, *sources}):

@@ -1,4 +1,5 @@
 import itertools
+import json
 import threading
 import time
 import uuid
@@ -29,8 +30,10 @@ from shared.messaging import (
     listen,
     matches,
     set_up,
+    unrouted_queue,
 )
 from shared.messaging.consumer import PREFETCH
+from shared.messaging.topology import UNROUTED_KEPT, connected
 from tests.support.clock import FixedClock
 from tests.support.servers import RabbitMQ
 
@@ -483,6 +486,22 @@ def test_a_slow_consumer_holds_little_and_leaves_the_rest_to_the_broker(
         go.set()
         stop.set()
         reading.join(20)
+
+
+@pytest.mark.real_rabbitmq
+def test_of_what_nobody_hears_the_newest_is_kept_and_no_disk_filled(rabbitmq_server: RabbitMQ, name: str) -> None:
+    """Some facts are told for programs of agencies, which may or may not listen."""
+    kept = unrouted_queue()
+    arguments = {**kept.queue_arguments, "x-max-length": 5}
+    assert kept.queue_arguments["x-max-length"] == UNROUTED_KEPT
+    with connected(rabbitmq_server.url, confirmed=True) as broker:
+        channel = broker.default_channel
+        channel.queue_declare(name, durable=True, auto_delete=False, arguments=arguments)
+        producer = broker.Producer()
+        for number in range(8):
+            producer.publish({"number": number}, routing_key=name)
+        told = iter(lambda: channel.basic_get(name, no_ack=True), None)
+        assert [json.loads(letter.body)["number"] for letter in told] == [3, 4, 5, 6, 7]
 
 
 @pytest.mark.real_rabbitmq
