@@ -38,8 +38,8 @@ def seed(database: Database, events: int, step: int = 200_000) -> None:
         direct.write("checkpoint")
 
 
-def measure(url: str, folder: Path, events: int, seconds: float, runs: int, *, memory: bool) -> list[Row]:
-    """Append, load and read at both sizes."""
+def measure(url: str, folder: Path, events: int, seconds: float, runs: int) -> list[Row]:
+    """Append, load and read at both sizes; then the memory of a reader of the whole large log."""
     with contextlib.ExitStack() as stack:
         stores = {size: _filled(stack, url, folder, size) for size in (SMALL, events)}
         turns = {
@@ -51,7 +51,7 @@ def measure(url: str, folder: Path, events: int, seconds: float, runs: int, *, m
         names = [key.rpartition(",")[0] for key in turns][: len(turns) // 2]
         title = f"{SMALL:,} → {events:,} events"
         rows = [Row(title, name, medians[f"{name}, {events}"], medians[f"{name}, {SMALL}"]) for name in names]
-        return [*rows, _memory(stores[events], events)] if memory else rows
+        return [*rows, _memory(stores[events], events)]
 
 
 def _filled(stack: contextlib.ExitStack, url: str, folder: Path, size: int) -> EventStore:
