@@ -14,9 +14,11 @@ from tests.bench.table import saved, show
 
 MEASUREMENTS = (
     "eventstore",
+    "reader",
     "relay",
     "projections",
     "end_to_end",
+    "calls",
     "audit_log",
     "event_hashes",
     "witnesses",
