@@ -20,7 +20,8 @@ from tests.support.servers import NoServerError, Postgres, broker_programs, post
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """
-import sys, time
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts tests in the background has it ignored
 from tests.support.servers import private_postgres
 with private_postgres() as server:
     print(server.url, flush=True)
