@@ -3,8 +3,11 @@
 PYTHON := .venv/bin/python
 BENCH  := .venv-bench/bin/python
 
-# What needs a server, a whole platform or a minute of arithmetic; everything else is fast and runs side by side.
-SLOW := real_postgres or real_rabbitmq or journey or prove
+# What needs a server or a minute of arithmetic, and what needs a whole platform; everything else is fast.
+SERVED := (real_postgres or real_rabbitmq or prove) and not journey
+SLOW   := real_postgres or real_rabbitmq or journey or prove
+# Two files at a time, each with servers of its own; one after the other on servers that the environment names.
+TWO    := $(if $(HANDSCHLAG_TEST_POSTGRES)$(HANDSCHLAG_TEST_RABBITMQ),,-n 2 --dist loadfile)
 
 # `make run` hands these to the platform, if they are given.
 ifneq ($(strip $(BROKER)),)
@@ -28,7 +31,8 @@ run: environment ## start the platform with its demo data (ONCE=1 stops after th
 
 test: lint pure ## everything: style, types, contracts, all tests; starts its own PostgreSQL and RabbitMQ
 	@$(PYTHON) -m tests.support.green
-	@$(PYTHON) -m pytest -m "($(SLOW)) and not green"
+	@$(PYTHON) -m pytest -q $(TWO) -m "$(SERVED) and not green"
+	@$(PYTHON) -m pytest -m "journey and not green"
 
 check: lint pure ## before every commit: style, types, import rules, contracts, the fast tests
 
