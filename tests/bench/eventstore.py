@@ -5,8 +5,9 @@
 Through the public interface, with aggregate and serialisation. Everything is durable: PostgreSQL with fsync and
 synchronous_commit, SQLite in WAL with synchronous=FULL. The limits are pgbench with one connection and the bare
 driver of SQLite, writing the same rows; where many callers append, their limit is still that of one connection, as
-in the goals. The peer is measured when it is installed (requirements/bench). At the end a log of `--grown` events is
-held against one of 10,000, and read from end to end by a reader whose memory is watched.
+in the goals. The limit of an ordered read is the bare driver with the JSON parsed and nothing made of it. The peer is
+measured when it is installed (requirements/bench). At the end a log of `--grown` events is held against one of 10,000,
+and read from end to end by a reader whose memory is watched.
 """
 
 import contextlib
@@ -91,11 +92,16 @@ def rebuild(agency: AgencyStore) -> Operation:
     return operation
 
 
-def follow(store: EventStore, made: Callable[[], EntryWritten | EntrySealed]) -> Operation:
-    """Read settled events in order, as domain events; counts events."""
+def logged(store: EventStore, made: Callable[[], EntryWritten | EntrySealed]) -> int:
+    """Events one behind the other in the log; the position before the first of them."""
     agency, start = store.agency("log"), store.position()
     for number in range(LOGGED // 100):
         agency.create(Entry, f"{start}-{number}", lambda _: [made() for _ in range(100)], command_id="c")
+    return start
+
+
+def follow(store: EventStore, start: int) -> Operation:
+    """Read settled events in order, as domain events; counts events."""
 
     def operation() -> int:
         seen, after = 0, start
@@ -117,13 +123,13 @@ CASES: dict[str, tuple[str, str]] = {
     "change a stream of 10": ("", "change a stream of 10"),
     "100 events at once (events)": ("hundred rows", "100 events at once (events)"),
     "rebuild of 100 events": ("", "rebuild of 100 events"),
-    "ordered read (events)": ("", "ordered read (events)"),
-    "ordered read, sealed field (events)": ("", ""),
+    "ordered read (events)": ("rows and JSON", "ordered read (events)"),
+    "ordered read, sealed field (events)": ("rows and JSON", ""),
 }
 """Our case: the limit and the peer's case it is compared with."""
 
 
-def our_cases(store: EventStore, seconds: float) -> dict[str, Callable[[], float]]:
+def our_cases(store: EventStore, plain: int, seconds: float) -> dict[str, Callable[[], float]]:
     agency = store.agency("bench")
     agency.create(Entry, uuid4().hex, lambda _: [EntrySealed(person_id="p-1", title=TEXT)], command_id="c")
     made: dict[str, tuple[Operation, int]] = {
@@ -132,8 +138,11 @@ def our_cases(store: EventStore, seconds: float) -> dict[str, Callable[[], float
         "change a stream of 10": (change_ten(store), 1),
         "100 events at once (events)": (append_hundred(agency), 1),
         "rebuild of 100 events": (rebuild(agency), 1),
-        "ordered read (events)": (follow(store, lambda: EntryWritten(body=BODY)), 1),
-        "ordered read, sealed field (events)": (follow(store, lambda: EntrySealed(person_id="p-1", title=TEXT)), 1),
+        "ordered read (events)": (follow(store, plain), 1),
+        "ordered read, sealed field (events)": (
+            follow(store, logged(store, lambda: EntrySealed(person_id="p-1", title=TEXT))),
+            1,
+        ),
     }
     return {name: _rated(operation, seconds, callers) for name, (operation, callers) in made.items()}
 
@@ -155,23 +164,27 @@ def peer_cases(url: str, seconds: float) -> dict[str, Callable[[], float]]:
     return {name: _rated(operation, seconds, callers) for name, (operation, callers) in made.items()}
 
 
-def limit_cases(found: Place, folder: Path, seconds: float) -> dict[str, Callable[[], float]]:
+def limit_cases(found: Place, folder: Path, plain: int, seconds: float) -> dict[str, Callable[[], float]]:
+    pages = {"rows and JSON": _rated(limits.pages(found.url, plain, LOGGED, PAGE), seconds, 1)}
     if found.url.startswith("sqlite"):
-        return {"one row": _rated(limits.sqlite_insert(found.url.removeprefix("sqlite:///"), DATA), seconds, 1)}
+        insert = limits.sqlite_insert(found.url.removeprefix("sqlite:///"), DATA)
+        return {**pages, "one row": _rated(insert, seconds, 1)}
     made = {
         "one row": limits.pgbench(found.url, folder, DATA),
         "one row, 16 connections": limits.pgbench(found.url, folder, DATA, connections=16),
         "hundred rows": limits.pgbench(found.url, folder, DATA, rows=100),
     }
-    return {name: lambda case=case: case(seconds) for name, case in made.items()}
+    return {**pages, **{name: lambda case=case: case(seconds) for name, case in made.items()}}
 
 
 def measure(group: str, found: Place, folder: Path, seconds: float, runs: int) -> list[Row]:
     """All cases of one database in turns."""
     database = found.database()
+    store = found.store(database)
+    plain = logged(store, lambda: EntryWritten(body=BODY))
     parts: dict[str, Any] = {
-        "limit": limit_cases(found, folder, seconds),
-        "ours": our_cases(found.store(database), seconds),
+        "limit": limit_cases(found, folder, plain, seconds),
+        "ours": our_cases(store, plain, seconds),
         "peer": peer_cases(found.url, seconds),
     }
     turns = {f"{part}: {name}": case for part, cases in parts.items() for name, case in cases.items()}

@@ -5,8 +5,11 @@ import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import orjson
+import psycopg
 from sqlalchemy.engine import make_url
 
 from tests.support.servers.postgresql import installed_postgres
@@ -54,3 +57,33 @@ def sqlite_insert(path: str, data: str) -> Callable[[], int]:
         return 1
 
     return operation
+
+
+def pages(url: str, start: int, events: int, page: int) -> Callable[[], int]:
+    """The rows of the log behind `start` by the bare driver, both their JSON texts parsed; counts events."""
+    cast, mark = ("", "?") if url.startswith("sqlite") else ("::text", "%s")
+    columns = (
+        f"position, agency, stream, version, category, type, schema_version, data{cast}, meta{cast}, event_id{cast}"
+    )
+    statement = f"select {columns}, recorded_at from events where position > {mark} order by position limit {page}"
+    read = _reader(url, statement)
+
+    def operation() -> int:
+        seen, after = 0, start
+        while seen < events and (rows := read(after)):
+            for row in rows:
+                orjson.loads(row[7])
+                orjson.loads(row[8])
+            seen, after = seen + len(rows), rows[-1][0]
+        return seen
+
+    return operation
+
+
+def _reader(url: str, statement: str) -> Callable[[int], list[tuple[Any, ...]]]:
+    if url.startswith("sqlite"):
+        file = sqlite3.connect(url.removeprefix("sqlite:///"), check_same_thread=False)
+        return lambda after: file.execute(statement, (after,)).fetchall()
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    server = psycopg.connect(plain, autocommit=True)
+    return lambda after: server.execute(statement, (after,), prepare=True).fetchall()
