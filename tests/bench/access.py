@@ -8,7 +8,6 @@ the same events from the store and opening their sealed fields in one go. "ledge
 200, as the citizen sees it (goal: 500 ms); its limit is `GET /healthz` on the same gateway in the same run.
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -27,7 +26,7 @@ from shared.config import Settings
 from shared.crypto import FileCustody, PersonKeys
 from shared.database import Database
 from shared.eventstore import AgencyStore, EventStore
-from tests.bench.table import Row, percentile, report
+from tests.bench.table import Row, latencies, options, percentile, report
 from tests.journeys.acting import Office, new_key
 from tests.support.platform import Platform, embedded
 
@@ -127,31 +126,31 @@ def measure(platform: Platform, person_id: str, entries: int) -> list[Row]:
     office.worker.get("/ledger", person_id=person_id, limit=1)
     whole, records = copy_seconds(office, person_id)
     assert records >= entries, f"only {records} records came"
-    raw = raw_seconds(platform.settings)
+    raw, turns = raw_seconds(platform.settings), range(ASKED)
     pages = {
-        size: [seconds(lambda n=size: office.worker.get("/ledger", person_id=person_id, limit=n)) for _ in range(ASKED)]
+        size: [milliseconds(lambda n=size: office.worker.get("/ledger", person_id=person_id, limit=n)) for _ in turns]
         for size in (50, 200)
     }
     client = platform.client()
-    bare = 1000 * percentile([seconds(lambda: client.send("GET", "/healthz")) for _ in range(ASKED)], 0.5)
+    bare = percentile([milliseconds(lambda: client.send("GET", "/healthz")) for _ in turns], 0.5)
+    copy = Row("access", f"copy of {records:,} records", whole, None, raw, "s", "goal: 30 s")
     ledger = [
-        Row("access", f"ledger, newest {size}, {name}", 1000 * percentile(taken, share), None, bare, "ms", goal)
+        row
         for size, taken in pages.items()
-        for name, share, goal in (("p50", 0.5, ""), ("p99", 0.99, "goal: 500 ms"))
+        for row in latencies("access", f"ledger, newest {size}", taken, limit=bare, notes=("", "goal: 500 ms"))
     ]
-    return [Row("access", f"copy of {records:,} records", whole, None, raw, "s", "goal: 30 s"), *ledger]
+    return [copy, *ledger]
 
 
-def seconds(action: Any) -> float:
+def milliseconds(action: Any) -> float:
     began = time.perf_counter()
     action()
-    return time.perf_counter() - began
+    return 1000 * (time.perf_counter() - began)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--entries", type=int, default=10_000)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="put the figures into this file, too")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         state, person_id = Path(folder), str(uuid4())

@@ -34,7 +34,7 @@ from shared.clock import SystemClock
 from shared.database import Database
 from shared.merkle import Frontier, leaf_hash
 from tests.bench.audit_seed import AGENCY, PERSON, RARE_PURPOSE, dump_of, seed
-from tests.bench.table import Row, interleaved, options, progress, rate, report
+from tests.bench.table import Row, interleaved, options_of_turns, progress, rate, report
 from tests.support.receipts import intent
 
 PREFIX = "bench.example"
@@ -185,7 +185,7 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    parser = options(__doc__, seconds=2, runs=3)
+    parser = options_of_turns(__doc__, seconds=2, runs=3)
     parser.add_argument("--url", help="a database of PostgreSQL; its tables of the log are emptied")
     parser.add_argument("--writers", type=int, default=64)
     parser.add_argument("--rate", type=int, default=50, help="appends a second for the latency")

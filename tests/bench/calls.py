@@ -7,7 +7,6 @@ as in the default start. Each turn runs in a process of its own; turns alternate
 same over RabbitMQ; goal: twice as fast without it.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,11 +21,11 @@ from shared import runtime
 if __name__ == "__main__" and "--broker" in sys.argv:
     runtime.patch()
 
-from shared.config import Settings
 from shared.domain import value
 from shared.identity import Caller, create_identities
-from tests.bench.table import Row, interleaved, options, rate, report
-from tests.support.servers import private_rabbitmq
+from tests.bench.servers import rabbitmq
+from tests.bench.table import Row, interleaved, options_of_turns, rate, report
+from tests.support.flow import settings_of
 
 CALLER = Caller(service="gateway", actor="anna", role="case_worker", agency="jobcenter", purpose="counselling")
 RULES = "gateway:\n  answering: [answer]\n"
@@ -46,15 +45,13 @@ class Answering:
         return question
 
 
-def calls_a_second(broker: str, seconds: float) -> float:
+def calls_a_second(url: str, seconds: float) -> float:
     """In this process, which has to be green."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         create_identities(folder / "keys", ["gateway", "answering"])
         (folder / "calls.yaml").write_text(RULES)
-        settings = Settings(
-            mode="test", broker=broker, state=folder, keys=folder / "keys", call_rules=folder / "calls.yaml"
-        )
+        settings = settings_of(folder, url)
         running = runtime.start([runtime.ServiceDefinition("answering", Answering, runtime.Work())], settings)
         assert running.wait_until_ready()
         calls, question = runtime.calls_of("gateway", settings), Said(text="x" * 100)
@@ -72,9 +69,9 @@ def calls_a_second(broker: str, seconds: float) -> float:
         return found
 
 
-def in_a_process_of_its_own(broker: Callable[[], str], seconds: float) -> Callable[[], float]:
+def in_a_process_of_its_own(url: Callable[[], str], seconds: float) -> Callable[[], float]:
     def turn() -> float:
-        command = [sys.executable, "-m", "tests.bench.calls", "--broker", broker(), "--seconds", str(seconds)]
+        command = [sys.executable, "-m", "tests.bench.calls", "--broker", url(), "--seconds", str(seconds)]
         told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
         return float(told.split()[-1])
 
@@ -82,20 +79,19 @@ def in_a_process_of_its_own(broker: Callable[[], str], seconds: float) -> Callab
 
 
 def main() -> int:
-    parser = options(__doc__, seconds=3)
+    parser = options_of_turns(__doc__, seconds=3)
     parser.add_argument("--broker", help="only one turn, over this broker; prints calls a second")
     chosen = parser.parse_args()
     if chosen.broker:
         print(calls_a_second(chosen.broker, chosen.seconds))
         return 0
     with ExitStack() as stack:
-        named = os.environ.get("HANDSCHLAG_BENCH_RABBITMQ", "")
-        url = named or stack.enter_context(private_rabbitmq()).url
-        brokers: dict[str, Callable[[], str]] = {
+        url = stack.enter_context(rabbitmq())
+        urls: dict[str, Callable[[], str]] = {
             EMBEDDED: lambda: f"inproc://{uuid.uuid4().hex}",
             OVER_RABBITMQ: lambda: url,
         }
-        turns = {name: in_a_process_of_its_own(broker, chosen.seconds) for name, broker in brokers.items()}
+        turns = {name: in_a_process_of_its_own(each, chosen.seconds) for name, each in urls.items()}
         found = interleaved(turns, chosen.runs)
     note = "peer: the same over RabbitMQ; goal: 2"
     report([Row("calls", "signed call, one process", found[EMBEDDED], found[OVER_RABBITMQ], note=note)], chosen.json)

@@ -8,7 +8,6 @@ The limit is `GET /healthz` on the same gateway in the same run, the least an HT
 same once more while others write at a steady rate.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -16,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ from kombu import Connection
 
 from services.command.demo.platform_client import As
 from services.command.demo.world import PARTNERS
-from tests.bench.table import Measured, Row, percentile, report_groups
+from tests.bench.table import Row, latencies, options, percentile, report_groups
 from tests.journeys.acting import Office, new_key
 from tests.journeys.plain_httpx import acknowledgement
 from tests.support.platform import Platform, deployed, embedded
@@ -33,14 +31,13 @@ from tests.support.servers import postgres
 PENSION, HEALTH = PARTNERS
 WARM_UP = 10
 WRITERS = 4
-ALONE = "one process"
 
 Receive = Callable[[str], dict[str, Any]]
 Confirm = Callable[[dict[str, Any]], object]
 
 
-def measure(platform: Platform, count: int) -> Measured:
-    """Milliseconds: p50 and p99 over `count` disclosures of one person, one after the other."""
+def measure(platform: Platform, set_up: str, count: int, goals: tuple[str, str] = ("", "")) -> list[Row]:
+    """`count` disclosures of one person, one after the other, beside the least that an HTTP request takes there."""
     office = Office(platform).open()
     partner = PENSION if platform.broker else HEALTH
     person = office.person("Messperson")
@@ -57,12 +54,11 @@ def measure(platform: Platform, count: int) -> Measured:
         if number >= WARM_UP:
             answered.append((middle - began) * 1000)
             received.append((ended - began) * 1000)
-    plain = [bare(platform) for _ in range(count)]
-    return {
-        "healthz": percentile(plain, 0.5),
-        **{f"answered_{name}": percentile(answered, share) for name, share in (("p50", 0.5), ("p99", 0.99))},
-        **{f"received_{name}": percentile(received, share) for name, share in (("p50", 0.5), ("p99", 0.99))},
-    }
+    least = percentile([bare(platform) for _ in range(count)], 0.5)
+    return [
+        *latencies("disclosure", f"asked → answered, {set_up}", answered, limit=least),
+        *latencies("disclosure", f"asked → received, {set_up}", received, limit=least, notes=goals),
+    ]
 
 
 def bare(platform: Platform) -> float:
@@ -117,18 +113,6 @@ def confirming(platform: Platform, partner_id: str) -> Confirm:
 
 
 @contextmanager
-def in_one_process(folder: Path) -> Any:
-    with embedded(folder, HANDSCHLAG_SPANS="", HANDSCHLAG_LOG_LEVEL="warning") as platform:
-        yield platform
-
-
-@contextmanager
-def on_real_servers(folder: Path) -> Any:
-    with postgres() as server, deployed(folder, server, HANDSCHLAG_LOG_LEVEL="warning") as platform:
-        yield platform
-
-
-@contextmanager
 def others_at_work(platform: Platform, per_second: float) -> Iterator[None]:
     """Other case workers write entries into files meanwhile, so many a second together."""
     office = Office(platform)
@@ -156,32 +140,27 @@ def others_at_work(platform: Platform, per_second: float) -> Iterator[None]:
         print(f"others: {len(sent) / (sent[-1] - sent[0]):.1f} commands/s", file=sys.stderr)
 
 
-def rows_of(set_up: str, found: Measured) -> list[Row]:
-    """What one set-up took, beside the least that an HTTP request takes there."""
-    goals = {} if set_up == ALONE else {("received", "p50"): "goal: 150 ms", ("received", "p99"): "goal: 500 ms"}
-    rows = []
-    for end, share in product(("answered", "received"), ("p50", "p99")):
-        case, ours = f"asked → {end}, {set_up}, {share}", found[f"{end}_{share}"]
-        rows.append(Row("disclosure", case, ours, None, found["healthz"], "ms", goals.get((end, share), "")))
-    return rows
-
-
-def groups(chosen: argparse.Namespace) -> Iterator[list[Row]]:
-    with tempfile.TemporaryDirectory() as folder, in_one_process(Path(folder)) as platform:
-        yield rows_of(ALONE, measure(platform, chosen.count))
-    with tempfile.TemporaryDirectory() as folder, on_real_servers(Path(folder)) as platform:
-        yield rows_of("seven processes", measure(platform, chosen.count))
-        with others_at_work(platform, chosen.beside):
-            yield rows_of(f"seven processes at {chosen.beside:.0f} commands/s", measure(platform, chosen.count))
+def groups(count: int, beside: float) -> Iterator[list[Row]]:
+    quiet = {"HANDSCHLAG_SPANS": "", "HANDSCHLAG_LOG_LEVEL": "warning"}
+    with tempfile.TemporaryDirectory() as folder, embedded(Path(folder), **quiet) as platform:
+        yield measure(platform, "one process", count)
+    goals = ("goal: 150 ms", "goal: 500 ms")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        postgres() as server,
+        deployed(Path(folder), server, HANDSCHLAG_LOG_LEVEL="warning") as platform,
+    ):
+        yield measure(platform, "seven processes", count, goals)
+        with others_at_work(platform, beside):
+            yield measure(platform, f"seven processes at {beside:.0f} commands/s", count, goals)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--beside", type=float, default=50, metavar="COMMANDS", help="a second, by others at the end")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="put the figures into this file, too")
     chosen = parser.parse_args()
-    report_groups(groups(chosen), chosen.json)
+    report_groups(groups(chosen.count, chosen.beside), chosen.json)
     return 0
 
 

@@ -10,7 +10,6 @@ hearer's transaction has been committed; times are those of one machine. Goal: p
 
 import contextlib
 import multiprocessing
-import os
 import sys
 import tempfile
 import threading
@@ -33,9 +32,9 @@ from shared.domain import Recorded, value
 from shared.eventstore import EventStore
 from shared.messaging import Consumer, Handler, Message, bind_inbox, message_of, set_up
 from shared.outbox import relay
-from tests.bench.table import Row, options, percentile, report
+from tests.bench.servers import durable_postgres, rabbitmq
+from tests.bench.table import latencies, options, report
 from tests.support.notebook import Notebook
-from tests.support.servers import private_postgres, private_rabbitmq
 from tests.support.stores import Place, place
 
 TOLD = "telling.NotebookOpened.v1"
@@ -158,15 +157,14 @@ def on_another(url: str, name: str) -> str:
 
 
 def main() -> int:
-    parser = options(__doc__, seconds=20)
+    parser = options(__doc__)
+    parser.add_argument("--seconds", type=float, default=20, help="how long commands keep coming")
     parser.add_argument("--commands", type=float, default=50, help="a second")
     chosen = parser.parse_args()
     telemetry.set_up("telling", log_level="warning")
     with ExitStack() as stack:
         folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
-        server = os.environ.get("HANDSCHLAG_BENCH_POSTGRES", "")
-        server = server or stack.enter_context(private_postgres(durable=True)).url
-        broker = os.environ.get("HANDSCHLAG_BENCH_RABBITMQ", "") or stack.enter_context(private_rabbitmq()).url
+        server, broker = stack.enter_context(durable_postgres()), stack.enter_context(rabbitmq())
         asked, hearing = (stack.enter_context(place("postgresql", folder, server)) for folder in folders)
         database = hearing.database()
         with database.write() as tx:
@@ -177,10 +175,7 @@ def main() -> int:
         limit = bare(broker, chosen.commands, chosen.seconds)
         taken = measure(asked, hearing, broker, chosen.commands, chosen.seconds)
     rate = f"command accepted → another service's read model, {chosen.commands:.0f}/s"
-    rows = [
-        Row("end to end", f"{rate}, {name}", percentile(taken, share), None, percentile(limit, share), "ms", goal)
-        for name, share, goal in (("p50", 0.5, "goal: 25 ms"), ("p99", 0.99, "goal: 100 ms"))
-    ]
+    rows = latencies("end to end", rate, taken, limit=limit, notes=("goal: 25 ms", "goal: 100 ms"))
     report(rows, chosen.json)
     return 0
 

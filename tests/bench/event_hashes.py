@@ -5,7 +5,6 @@
 Beside each rate stands that of appending the same events within one transaction, in the same run.
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -25,7 +24,7 @@ from shared.clock import SystemClock
 from shared.database import Database
 from shared.event_hashes import hash_once
 from shared.eventstore import EventStore, create_all
-from tests.bench.table import Row, report
+from tests.bench.table import Row, options, report
 from tests.support.stores import Place
 
 AGENCY = "bench"
@@ -60,11 +59,10 @@ def filled(service: Service, events: int) -> float:
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--events", type=int, default=20_000)
-    options.add_argument("--url", help="an empty database; SQLite without")
-    options.add_argument("--json", type=Path, metavar="FILE", help="put the figures into this file, too")
-    chosen = options.parse_args()
+    parser = options(__doc__)
+    parser.add_argument("--events", type=int, default=20_000)
+    parser.add_argument("--url", help="an empty database; SQLite without")
+    chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         url = chosen.url or f"sqlite:///{folder}/events.db"
         place = Place(url, Path(folder))

@@ -12,7 +12,6 @@ and read from end to end by a reader whose memory is watched.
 
 import contextlib
 import importlib.util
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,8 +23,8 @@ from uuid import uuid4
 from shared.eventstore import AgencyStore, EventStore
 from tests.bench import growth, limits
 from tests.bench.entries import BODY, DATA, Entry, EntrySealed, EntryWritten
-from tests.bench.table import Row, interleaved, options, rate, report_groups
-from tests.support.servers import private_postgres
+from tests.bench.servers import durable_postgres
+from tests.bench.table import Row, interleaved, options_of_turns, rate, report_groups
 from tests.support.stores import Place, place
 
 TEXT = "x" * 400
@@ -206,22 +205,11 @@ def _callers(number: int) -> str:
     return f"{number} caller{'s' if number > 1 else ''}"
 
 
-@contextlib.contextmanager
-def server() -> Iterator[str]:
-    """A durable PostgreSQL: the one of HANDSCHLAG_BENCH_POSTGRES, else a private one."""
-    named = os.environ.get("HANDSCHLAG_BENCH_POSTGRES", "")
-    if named:
-        yield named
-        return
-    with private_postgres(durable=True, settings={"shared_buffers": "512MB", "max_wal_size": "4GB"}) as private:
-        yield private.url
-
-
 def run(seconds: float, runs: int, grown: int) -> Iterator[list[Row]]:
     """The whole measurement, group by group."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        url = stack.enter_context(server())
+        url = stack.enter_context(durable_postgres({"shared_buffers": "512MB", "max_wal_size": "4GB"}))
         for group, kind in (("SQLite", "file"), ("PostgreSQL", "postgresql")):
             (folder / kind).mkdir()
             with place(kind, folder / kind, url) as found:
@@ -231,7 +219,7 @@ def run(seconds: float, runs: int, grown: int) -> Iterator[list[Row]]:
 
 
 def main() -> int:
-    parser = options(__doc__)
+    parser = options_of_turns(__doc__)
     parser.add_argument(
         "--grown", type=int, default=1_000_000, metavar="EVENTS", help="compare with a log of so many; 0: do not"
     )

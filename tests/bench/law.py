@@ -7,18 +7,16 @@ with the policies parsed once, and with their text handed over at each call. Ced
 policies; our decision also cites norms, obligations and, when it is a no, what is missing.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from shared.policy import Request, RuleSet, decide, present_law
 from shared.policy.engine import known_facts
-from tests.bench.table import Row, percentile, report_groups
+from tests.bench.table import Row, latencies, options, report_groups
 from tests.policy.worlds import Worlds
 
 MANY = 2000
@@ -82,11 +80,7 @@ def cedar(law: RuleSet, requests: list[Request]) -> dict[str, float | None]:
 
 
 def rows_of(name: str, taken: Mapping[str, list[float]]) -> list[Row]:
-    return [
-        Row("law", f"{name}, {which}, {said}", percentile(times, share), unit="us")
-        for which, times in taken.items()
-        for said, share in (("p50", 0.5), ("p99", 0.99))
-    ]
+    return [row for which, times in taken.items() for row in latencies("law", f"{name}, {which}", times, unit="us")]
 
 
 def groups(count: int) -> Iterator[list[Row]]:
@@ -104,9 +98,8 @@ def groups(count: int) -> Iterator[list[Row]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--requests", type=int, default=3000)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="put the figures into this file, too")
     chosen = parser.parse_args()
     report_groups(groups(chosen.requests), chosen.json)
     return 0

@@ -8,7 +8,6 @@ and what a command cost meanwhile beside what it costs alone. The exit code is 1
 """
 
 import multiprocessing
-import os
 import resource
 import sys
 import tempfile
@@ -23,10 +22,10 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from shared.eventstore import EventStore, rebuild, run_once
-from tests.bench.table import Row, options, percentile, progress, report
+from tests.bench.servers import durable_postgres
+from tests.bench.table import Row, latencies, options, progress, report
 from tests.support.counted import COUNTED, counts, counts_in_the_log, counts_of
 from tests.support.notebook import Notebook
-from tests.support.servers import private_postgres
 from tests.support.stores import Place, place
 
 SEEDED = """
@@ -114,7 +113,7 @@ def measure(where: Place, events: int, per_second: float) -> tuple[list[Row], bo
     progress("")
     right = counts_of(store) == counts_in_the_log(store)
     store.database.close()
-    group, p50, p99 = "projections", "command meanwhile, p50", "command meanwhile, p99"
+    group, without = "projections", "peer: no rebuild"
     rows = [
         Row(
             group,
@@ -124,17 +123,7 @@ def measure(where: Place, events: int, per_second: float) -> tuple[list[Row], bo
             reading,
             note="limit: read only",
         ),
-        Row(
-            group, p50, percentile(beside.taken, 0.5), percentile(alone.taken, 0.5), unit="ms", note="peer: no rebuild"
-        ),
-        Row(
-            group,
-            p99,
-            percentile(beside.taken, 0.99),
-            percentile(alone.taken, 0.99),
-            unit="ms",
-            note="peer: no rebuild",
-        ),
+        *latencies(group, "command meanwhile", beside.taken, peer=alone.taken, notes=(without, without)),
         Row(group, "memory the rebuild needed more", grown, unit="MB"),
     ]
     return rows, right
@@ -147,9 +136,7 @@ def main() -> int:
     chosen = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        named = os.environ.get("HANDSCHLAG_BENCH_POSTGRES", "")
-        server = named or stack.enter_context(private_postgres(durable=True)).url
-        where = stack.enter_context(place("postgresql", folder, server))
+        where = stack.enter_context(place("postgresql", folder, stack.enter_context(durable_postgres())))
         rows, right = measure(where, chosen.events, chosen.commands)
     report(rows, chosen.json)
     print("\nthe read model says what the log says" if right else "\nTHE READ MODEL IS WRONG")

@@ -9,7 +9,6 @@ that longest transaction: what stands behind an open one cannot be settled befor
 """
 
 import multiprocessing
-import os
 import random
 import sys
 import tempfile
@@ -27,9 +26,9 @@ import sqlalchemy as sa
 
 from shared.errors import Conflict
 from shared.eventstore import EventStore
-from tests.bench.table import Row, options, percentile, report
+from tests.bench.servers import durable_postgres
+from tests.bench.table import Row, latencies, options, report
 from tests.support.notebook import Notebook
-from tests.support.servers import private_postgres
 from tests.support.stores import Place, place, rolled_back
 
 processes = multiprocessing.get_context("spawn")
@@ -118,21 +117,17 @@ def measure(where: Place, count: int, seconds: float) -> list[Row]:
     lost = len(committed) - len(delays)
     case = f"commit → read, {count} writers, {len(committed):,} events, {lost} lost, {misordered} out of order"
     goal = f"goal: below {2 * longest + 10:.0f} ms"
-    return [
-        Row("reader", f"{case}, {name}", percentile(delays, share), None, longest, "ms", note)
-        for name, share, note in (("p50", 0.5, ""), ("p99", 0.99, goal))
-    ]
+    return latencies("reader", case, delays, limit=longest, notes=("", goal))
 
 
 def main() -> int:
-    parser = options(__doc__, seconds=20)
+    parser = options(__doc__)
+    parser.add_argument("--seconds", type=float, default=20, help="how long they write")
     parser.add_argument("--writers", type=int, default=12)
     chosen = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        named = os.environ.get("HANDSCHLAG_BENCH_POSTGRES", "")
-        server = named or stack.enter_context(private_postgres(durable=True)).url
-        where = stack.enter_context(place("postgresql", folder, server))
+        where = stack.enter_context(place("postgresql", folder, stack.enter_context(durable_postgres())))
         report(measure(where, chosen.writers, chosen.seconds), chosen.json)
     return 0
 

@@ -8,7 +8,6 @@ every publication confirmed. The cases take turns, medians count, and only ratio
 """
 
 import contextlib
-import os
 import tempfile
 import threading
 import time
@@ -35,9 +34,9 @@ from shared.eventstore.store import uuid7
 from shared.messaging import Consumer, Handler, Message, Publisher, message_of, set_up
 from shared.messaging.publisher import Confirms
 from shared.outbox import BOOKMARK, PAGE, relay_once
-from tests.bench.table import Row, interleaved, options, report
+from tests.bench.servers import durable_postgres, rabbitmq
+from tests.bench.table import Row, interleaved, options_of_turns, report
 from tests.support.notebook import Notebook, NotebookOpened
-from tests.support.servers import private_postgres, private_rabbitmq
 from tests.support.stores import place
 
 TEXT = "x" * 400
@@ -303,10 +302,7 @@ def prepared(events: int) -> Iterator[Bench]:
     """Real servers, a log of that many events, exchanges and queues."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        server = os.environ.get("HANDSCHLAG_BENCH_POSTGRES", "")
-        server = server or stack.enter_context(private_postgres(durable=True)).url
-        broker = os.environ.get("HANDSCHLAG_BENCH_RABBITMQ", "")
-        broker = broker or stack.enter_context(private_rabbitmq()).url
+        server, broker = stack.enter_context(durable_postgres()), stack.enter_context(rabbitmq())
         found = stack.enter_context(place("postgresql", folder, server))
         database = found.database()
         stack.callback(database.close)
@@ -326,7 +322,7 @@ def prepared(events: int) -> Iterator[Bench]:
 
 
 def main() -> None:
-    parser = options(__doc__)
+    parser = options_of_turns(__doc__)
     parser.add_argument("--events", type=int, default=5000, help="in the log, and in the queue of the consumer")
     chosen = parser.parse_args()
     telemetry.set_up("bench", log_level="warning")

@@ -86,6 +86,30 @@ def percentile(times: Sequence[float], share: float) -> float:
     return sorted(times)[min(len(times) - 1, round(share * (len(times) - 1)))]
 
 
+def latencies(
+    group: str,
+    case: str,
+    ours: Sequence[float],
+    *,
+    peer: Sequence[float] | None = None,
+    limit: Sequence[float] | float | None = None,
+    unit: str = "ms",
+    notes: tuple[str, str] = ("", ""),
+) -> list[Row]:
+    """The median and the 99th percentile of times, as two rows; those of peer and limit beside them, if they have any.
+
+    `notes` are those of the two rows.
+    """
+
+    def at(share: float, times: Sequence[float] | float | None) -> float | None:
+        return percentile(times, share) if isinstance(times, Sequence) else times
+
+    return [
+        Row(group, f"{case}, {name}", percentile(ours, share), at(share, peer), at(share, limit), unit, note)
+        for (name, share), note in zip((("p50", 0.5), ("p99", 0.99)), notes, strict=True)
+    ]
+
+
 def progress(text: str) -> None:
     """Where it stands, for whoever watches a terminal."""
     if sys.stderr.isatty():
@@ -135,12 +159,18 @@ def machine() -> dict[str, Any]:
     return {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()}
 
 
-def options(description: str | None, *, seconds: float = 1.0, runs: int = 3) -> argparse.ArgumentParser:
-    """`--seconds`, `--runs` and `--json`, as every measurement has them."""
+def options(description: str | None) -> argparse.ArgumentParser:
+    """`--json`, as every measurement has it."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="put the figures into this file, too")
+    return parser
+
+
+def options_of_turns(description: str | None, *, seconds: float = 1.0, runs: int = 3) -> argparse.ArgumentParser:
+    """The same with `--seconds` and `--runs`, where cases take turns."""
+    parser = options(description)
     parser.add_argument("--seconds", type=float, default=seconds, help="how long a case runs each time")
     parser.add_argument("--runs", type=int, default=runs, help="rounds, of which the median counts")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="put the figures into this file, too")
     return parser
 
 

@@ -13,7 +13,6 @@ Evidence: a person with 500 records, once spread over partners and purposes as i
 disclosure that is asked for; the ratio is to fetching the same rows in the same process.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -35,7 +34,7 @@ from services.consent.queries import EvidenceQuestion, Register
 from shared.domain import Receipt
 from shared.eventstore import catch_up
 from tests.bench.disclosure import bare
-from tests.bench.table import Row, percentile, report_groups
+from tests.bench.table import Row, latencies, options, percentile, report_groups
 from tests.journeys.acting import INFORMED, Office, new_key
 from tests.journeys.plain_httpx import acknowledgement
 from tests.support.local_platform import local_platform
@@ -47,6 +46,7 @@ Json = dict[str, Any]
 CATEGORY, PURPOSE = "coaching_content", "referral"
 FACTS = {"necessary": True, "basis_communicated_was_consent_only": False, "requested_by_private_recipient": False}
 WAITING = 5
+GROUP = "withdrawal"
 LET_GO = ("permitted", "handed_over", "acknowledged")
 """How a disclosure may stand when its request is answered: delivery does not wait for the answer."""
 
@@ -228,7 +228,7 @@ class Stage:
             return connection.execute(statement, {"a": AGENCY, "s": streams, "e": event}).scalar_one()
 
 
-def measure_withdrawal(partners: int, silent: int, rounds: int) -> Json:
+def withdrawal(partners: int, silent: int, rounds: int) -> list[Row]:
     ids = [f"messpartner-{number:02d}" for number in range(partners)]
     quiet = {"HANDSCHLAG_LOG_LEVEL": "warning", "HANDSCHLAG_SPANS": ""}
     with (
@@ -242,21 +242,21 @@ def measure_withdrawal(partners: int, silent: int, rounds: int) -> Json:
         plain = [sum(bare(platform) for _ in range(partners)) / 1000 for _ in range(3)]
         missing, escalated = stage.escalated()
         stage.close()
+    of, least = f"{partners} partners, {rounds} rounds", percentile(plain, 0.5)
     stopped, heard = [first for first, _ in times], [last for _, last in times]
-    return {
-        "stopped_p50": percentile(stopped, 0.5),
-        "stopped_p99": percentile(stopped, 0.99),
-        "acknowledged_p50": percentile(heard, 0.5),
-        "acknowledged_p99": percentile(heard, 0.99),
-        "healthz": percentile(plain, 0.5),
-        "missing": missing,
-        "escalated": escalated == sorted(stage.were_silent),
-    }
+    told = "all of them escalated" if escalated == sorted(stage.were_silent) else "NOT ALL ESCALATED"
+    return [
+        *latencies(
+            GROUP, f"→ last waiting delivery stopped, {of}", stopped, limit=least, unit="s", notes=("", "goal: 1 s")
+        ),
+        *latencies(GROUP, f"→ last acknowledgement, {of}", heard, limit=least, unit="s", notes=("", "goal: 5 s")),
+        Row(GROUP, "acknowledgements missing at the end", missing, unit="", note=told),
+    ]
 
 
-def measure_evidence(records: int = 500, count: int = 400) -> Json:
+def evidence(records: int = 500, count: int = 400) -> list[Row]:
     """Milliseconds inside the service, on SQLite: catching up, reading, and putting the answer together."""
-    found: Json = {}
+    rows: list[Row] = []
     for name, partners, purposes in (("as in life", 10, ("referral", "case_conference")), ("all alike", 1, (PURPOSE,))):
         with tempfile.TemporaryDirectory() as folder, local_platform(Path(folder)) as platform:
             at = Workplace.of(platform)
@@ -283,8 +283,9 @@ def measure_evidence(records: int = 500, count: int = 400) -> Json:
                 with context.database.read() as tx:
                     tx.execute(same).all()
                 raw.append((time.perf_counter() - began) * 1000)
-        found[name] = {"p50": percentile(times, 0.5), "p99": percentile(times, 0.99), "raw_p50": percentile(raw, 0.5)}
-    return found
+        case, least = f"{records} records, {name}", percentile(raw, 0.5)
+        rows += latencies("evidence", case, times, limit=least, notes=("", "goal: 5 ms"))
+    return rows
 
 
 def _keys() -> Json:
@@ -301,39 +302,16 @@ def _wait(done: Any, patience: float = 120) -> None:
         time.sleep(0.02)
 
 
-def evidence_rows() -> list[Row]:
-    found = measure_evidence()
-    return [
-        Row("evidence", f"500 records, {name}, {share}", row[share], None, row["raw_p50"], "ms", goal)
-        for name, row in found.items()
-        for share, goal in (("p50", ""), ("p99", "goal: 5 ms"))
-    ]
-
-
-def withdrawal_rows(partners: int, silent: int, rounds: int) -> list[Row]:
-    found = measure_withdrawal(partners, silent, rounds)
-    of = f"{partners} partners, {rounds} rounds"
-    ends = ("stopped", "last waiting delivery stopped", "1 s"), ("acknowledged", "last acknowledgement", "5 s")
-    rows = [
-        Row("withdrawal", f"→ {name}, {of}, {share}", found[f"{end}_{share}"], None, found["healthz"], "s", note)
-        for end, name, goal in ends
-        for share, note in (("p50", ""), ("p99", f"goal: {goal}"))
-    ]
-    told = "all of them escalated" if found["escalated"] else "NOT ALL ESCALATED"
-    return [*rows, Row("withdrawal", "acknowledgements missing at the end", found["missing"], unit="", note=told)]
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--partners", type=int, default=50)
     parser.add_argument("--silent", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--only", choices=("evidence", "withdrawal"))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="put the figures into this file, too")
     chosen = parser.parse_args()
     measurements = {
-        "evidence": evidence_rows,
-        "withdrawal": lambda: withdrawal_rows(chosen.partners, chosen.silent, chosen.rounds),
+        "evidence": evidence,
+        "withdrawal": lambda: withdrawal(chosen.partners, chosen.silent, chosen.rounds),
     }
     wanted = [chosen.only] if chosen.only else list(measurements)
     report_groups((measurements[name]() for name in wanted), chosen.json)

@@ -32,7 +32,7 @@ from shared.database import Database
 from shared.merkle import root_of
 from shared.notes import AddCheckpoint, Checkpoint, VerifierKey, claimed_checkpoint, log_verifier_key, sign_note
 from shared.witness import Policy
-from tests.bench.table import Row, percentile, report_groups
+from tests.bench.table import Row, latencies, options, report_groups
 from tests.support.servers import free_ports
 from tests.support.witnesses import WitnessProcess, running
 
@@ -140,12 +140,11 @@ def at_the_least() -> float:
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--url")
-    options.add_argument("--seconds", type=float, default=60.0)
-    options.add_argument("--rate", type=float, default=20.0, help="entries a second")
-    options.add_argument("--json", type=Path, metavar="FILE", help="put the figures into this file, too")
-    chosen = options.parse_args()
+    parser = options(__doc__)
+    parser.add_argument("--url")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--rate", type=float, default=20.0, help="entries a second")
+    chosen = parser.parse_args()
     telemetry.set_up("bench", log_level="error")
     report_groups(groups(chosen), chosen.json)
     return 0
@@ -159,10 +158,9 @@ def groups(chosen: argparse.Namespace) -> Iterator[list[Row]]:
         ("one away, one still half the time", True, True),
     ):
         waits = measure(chosen.url, chosen.seconds, chosen.rate, away=away, halting=halting)
-        yield [
-            Row("witnesses", f"checkpoint → quorum, {title}, {name}", percentile(waits, share), None, least, "s", goal)
-            for name, share, goal in (("p50", 0.5, ""), ("p99", 0.99, f"goal: {GOAL:.0f} s"), ("longest", 1.0, ""))
-        ]
+        case, goal = f"checkpoint → quorum, {title}", f"goal: {GOAL:.0f} s"
+        rows = latencies("witnesses", case, waits, limit=least, unit="s", notes=("", goal))
+        yield [*rows, Row("witnesses", f"{case}, longest", max(waits), None, least, "s")]
 
 
 if __name__ == "__main__":
