@@ -167,6 +167,10 @@ class Asker:
         machine = claims.get("client_id") == sub
         return cls(sub=sub, role=role, agency=agency, partner=partner, person_id=person_id, machine=machine)
 
+    def answering(self, named: str | None) -> str:
+        """Who answers for a decision: whom the request names, else the person who asks; a program answers for none."""
+        return named or ("" if self.machine else self.sub)
+
     def require(self, operation: str) -> None:
         """Raises `Forbidden` unless the role may ask for this operation."""
         if self.role not in GRANTS.get(operation, frozenset()):

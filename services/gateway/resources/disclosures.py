@@ -228,7 +228,7 @@ def request_disclosure(desk: Desk, new: NewDisclosure) -> WhichDisclosure:
         facts_by_category=new.facts_by_category,
         case_id=new.case_id,
         reasons=new.reasons,
-        decided_by=new.decided_by or ("" if desk.asker.machine else desk.asker.sub),
+        decided_by=desk.asker.answering(new.decided_by),
         inform_after=new.inform_after,
         break_glass=new.break_glass,
         data_from=new.data_from,

@@ -81,7 +81,7 @@ class LiftRestriction:
 @persons.changes("POST", "/persons/<person_id>/restriction/lifting", "cases.lift_restriction", shows=person, status=200)
 def lift_restriction(desk: Desk, lifting: Lifting) -> WhichPerson:
     """End a restriction of the processing, after the person was told."""
-    by = lifting.decided_by or ("" if desk.asker.machine else desk.asker.sub)
+    by = desk.asker.answering(lifting.decided_by)
     command = LiftRestriction(person_id=lifting.person_id, informed_on=lifting.informed_on, by=by)
     desk.tell("cases", "lift_restriction", command)
     return WhichPerson(person_id=lifting.person_id)

@@ -302,7 +302,7 @@ def answer_right(desk: Desk, said: RightAnswer) -> WhichRight:
     """Answer a request; what the answer says is carried out."""
     which = WhichRight(request_id=said.request_id)
     stated = {name: each for name, each in vars(said).items() if name != "decided_by"}
-    by = said.decided_by or ("" if desk.asker.machine else desk.asker.sub)
+    by = desk.asker.answering(said.decided_by)
     command = AnswerRight(**stated, person_id=right.run(desk, which).person_id, by=by)
     desk.ask("cases", "answer_right", command, Written, timeout=SLOW)
     return which
