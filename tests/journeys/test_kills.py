@@ -87,10 +87,10 @@ def everything_happened_once(platform: Platform, runs: list[str]) -> None:
     for run in runs:
         outcomes_are_logged_once(platform, run)
     for service in SERVICES:
-        with connection_to(platform, service) as connection:
+        with platform.connection(service) as connection:
             streams_are_whole(connection)
             nothing_waits(connection)
-    with connection_to(platform, "exchange") as connection:
+    with platform.connection("exchange") as connection:
         for run in runs:
             events = Counter(events_of(connection, f"disclosure-{disclosure_of(run)}"))
             events.pop("DisclosureFetchedAgain", None)
@@ -162,10 +162,6 @@ def nothing_waits(connection: sa.Connection) -> None:
 def events_of(connection: sa.Connection, stream: str) -> list[str]:
     query = sa.text("select type from events where agency = :agency and stream = :stream")
     return list(connection.execute(query, {"agency": AGENCY, "stream": stream}).scalars())
-
-
-def connection_to(platform: Platform, service: str) -> sa.Connection:
-    return sa.create_engine(platform.settings.database_url(service)).connect()
 
 
 @pytest.fixture

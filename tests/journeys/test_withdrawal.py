@@ -70,15 +70,13 @@ def test_what_was_leaving_under_a_consent_that_rests_now_is_fetched_out_of_the_b
     consent = office.consent(person, PENSION, ["master_data"])
     disclosure = office.disclose(person, PENSION, ["master_data"])["disclosure_id"]
     assert until(lambda: {"ids": lying_unread(deployed_platform)}, lambda found: disclosure in found["ids"])
-    database = sa.create_engine(deployed_platform.settings.database_url("exchange"))
     here = (queue.c.disclosure_id == disclosure) & (queue.c.kind == Kind.DISCLOSURE.value)
     office.worker.post(f"/consents/{consent}/pause", {}, new_key())
-    with database.begin() as tx:
+    with deployed_platform.connection("exchange") as tx:
         tx.execute(sa.update(queue).where(here).values(state=Place.LEAVING.value))
     found = until(
         lambda: office.worker.get(f"/disclosures/{disclosure}"), lambda known: known["state"] != "handed_over"
     )
-    database.dispose()
     assert found["state"] == "stopped"
     assert disclosure not in lying_unread(deployed_platform)
 

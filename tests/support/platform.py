@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import sqlalchemy as sa
 
 from deploy.rabbitmq import generate
 from services import SERVICES
@@ -93,6 +94,14 @@ class Platform:
         """Where `user` signs in at the broker; only with a broker of our own."""
         assert self.broker is not None
         return self.broker.url_for(user, self.passwords[user])
+
+    @contextmanager
+    def connection(self, service: str) -> Iterator[sa.Connection]:
+        """The database of a service, behind its back; what is changed there is committed at the end."""
+        engine = sa.create_engine(self.settings.database_url(service))
+        with engine.begin() as connection:
+            yield connection
+        engine.dispose()
 
     def restart(self, name: str) -> None:
         self.parts[name].kill()
