@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.test_sign_in import page, sign_in
-from tests.gateway.world import ME, OTHER, SOME_ID, World
+from tests.gateway.world import ME, OTHER, SOME_ID, TERMS, World
 
 RECORDS = {
     "cases": [
@@ -152,6 +152,18 @@ def test_the_copy_is_a_page_to_print_and_a_file_for_programs(world: World) -> No
     assert found["about"]["norms"] == ["Art. 15 DSGVO"]
     assert answer.headers["Cache-Control"] == "no-store"
     assert "third_party_data" not in json.dumps(found)
+
+
+def test_the_page_calls_partners_by_their_names_and_a_consents_status_in_german(world: World) -> None:
+    granted(world)
+    item = {"consent_id": SOME_ID, "terms": TERMS, "status": "withdrawn", "given_on": "2026-03-01", "version": 2}
+    world.calls.answers["consent.consents"] = {"items": [{**item, "withdrawn_on": "2026-03-02"}], "offers": []}
+    partner = {"partner_id": TERMS["recipient"], "name": "Rentenversicherung", "body": "b", "domain": "d"}
+    world.calls.answers["exchange.partners"] = {"items": [{**partner, "channel": "feed"}], "next": None}
+    sign_in(world)
+    text = page(world, f"/meine-daten/auskunft/{SOME_ID}").get_data(as_text=True)
+    last = text[text.index("Was Sie erlaubt") :]
+    assert ("Rentenversicherung:" in last, "widerrufen</li>" in last, "withdrawn" in last) == (True, True, False)
 
 
 def test_my_requests_show_their_last_day_and_the_way_to_the_copy(world: World) -> None:

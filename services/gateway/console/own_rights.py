@@ -12,9 +12,10 @@ from flask import Blueprint, Response, redirect, render_template, request, sessi
 from werkzeug.wrappers import Response as AnyResponse
 
 from services.gateway.auth import Asker
-from services.gateway.console.reading import citizen, view
+from services.gateway.console.reading import citizen, partner_names, view
 from services.gateway.console.sign_in import SignIn, require_same_form
 from services.gateway.front_door import FrontDoor
+from services.gateway.resources.consent_receipts import STATUSES
 from shared.domain import Json, known
 from shared.policy import present_law
 from shared.schema import dump
@@ -107,8 +108,9 @@ def _add_copies(pages: Blueprint, sign_in: Callable[[], SignIn], front: FrontDoo
         if asker is None:
             return redirect(SIGN_IN)
         copy = Copy(front, citizen(asker), request_id)
-        first = copy.page("")
-        text = stream_template("my_copy.html", copy=copy, first=first, kinds=KINDS, states=STATES, rights=RIGHTS)
+        words = {"kinds": KINDS, "states": STATES, "rights": RIGHTS, "statuses": STATUSES}
+        names = partner_names(front, asker)
+        text = stream_template("my_copy.html", copy=copy, first=copy.page(""), names=names, **words)
         return Response(text, content_type="text/html; charset=utf-8")
 
     @pages.get("/meine-daten/auskunft/<request_id>.json")

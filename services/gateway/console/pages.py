@@ -22,7 +22,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from services.gateway.auth import CITIZEN, Asker, Tokens
 from services.gateway.console import law
 from services.gateway.console.own_rights import add_own_rights
-from services.gateway.console.reading import view
+from services.gateway.console.reading import partner_names, view
 from services.gateway.console.sign_in import Elsewhere, Here, SignIn, require_same_form
 from services.gateway.console.withdrawals import add_withdrawals, may_see_withdrawals
 from services.gateway.development_provider import DevelopmentProvider
@@ -182,18 +182,7 @@ def _own(front: FrontDoor, asker: Asker) -> Json:
         name: view(front, asker, operation, {})
         for name, operation in (("consents", "consent.consents"), ("disclosures", "exchange.disclosures"))
     }
-    return {"citizen": True, **shown, "names": _names(front, asker), "states": STATES, "statuses": STATUSES}
-
-
-def _names(front: FrontDoor, asker: Asker) -> dict[str, str]:
-    """What the partners of the agency are called, by their ids."""
-    names: dict[str, str] = {}
-    after: str | None = ""
-    while after is not None:
-        page = view(front, asker, "exchange.partners", {"after": after, "limit": 500})
-        names |= {item.partner_id: item.name for item in page.items}
-        after = page.next if len(page.items) == 500 else None
-    return names
+    return {"citizen": True, **shown, "names": partner_names(front, asker), "states": STATES, "statuses": STATUSES}
 
 
 def _kept_nowhere(response: Response) -> Response:

@@ -18,3 +18,14 @@ def citizen(asker: Asker) -> Asker:
     if asker.role != CITIZEN:
         raise Forbidden("role.not_allowed", "these pages are for citizens", "sign in with another role")
     return asker
+
+
+def partner_names(front: FrontDoor, asker: Asker) -> dict[str, str]:
+    """What the partners of the agency are called, by their ids."""
+    names: dict[str, str] = {}
+    after: str | None = ""
+    while after is not None:
+        page = view(front, asker, "exchange.partners", {"after": after, "limit": 500})
+        names |= {item.partner_id: item.name for item in page.items}
+        after = page.next if len(page.items) == 500 else None
+    return names
